@@ -1,0 +1,8 @@
+"""TensorFlow datasets over object storage: the import name, reserved.
+
+This version has no public name but `__version__`.
+"""
+
+from s3dlio_tf._version import __version__
+
+__all__ = ["__version__"]
