@@ -1,0 +1,96 @@
+"""The I/O threads: started when there is work for them, shared by the process, anew in the child of a fork.
+
+A job reports its own outcome; nothing is returned here and nothing may be raised.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from s3dlio import config
+
+_EXIT_PATIENCE = 1.0  # seconds that the end of the process waits for jobs under way
+
+Job = Callable[[], object]
+
+
+class Scope:
+    """Work that is stopped together. Whoever waits in slices looks at `stopped` between them."""
+
+    __slots__ = ("parent", "stopped_here")
+
+    def __init__(self, parent: Scope | None = None) -> None:
+        self.parent = parent
+        self.stopped_here = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this scope or one around it has been stopped."""
+        return self.stopped_here or (self.parent is not None and self.parent.stopped)
+
+    def stop(self) -> None:
+        """Ask everything in the scope to stop."""
+        self.stopped_here = True
+
+
+PROCESS = Scope()
+"""The scope around all others: stopped when the interpreter exits."""
+
+
+class _Threads:
+    def __init__(self) -> None:
+        self.jobs: SimpleQueue[Job] = SimpleQueue()
+        self.lock = threading.Lock()
+        self.count = 0
+        self.idle = 0
+        self.busy = 0
+
+    def submit(self, job: Job) -> None:
+        self.jobs.put(job)
+        if self.idle >= self.jobs.qsize() or self.count >= config.current().worker_threads:
+            return
+        with self.lock:
+            if self.count >= config.current().worker_threads:
+                return
+            self.count += 1
+            name = f"s3dlio-io-{self.count}"
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self.idle += 1
+            job = self.jobs.get()
+            self.idle -= 1
+            self.busy += 1
+            try:
+                job()
+            finally:
+                self.busy -= 1
+            del job
+
+
+_threads = _Threads()
+
+
+def submit(job: Job) -> None:
+    """Run `job` in one of the I/O threads, in order of submission."""
+    _threads.submit(job)
+
+
+def after_fork() -> None:
+    """Forget the parent's threads, which do not exist in the child."""
+    global _threads
+    _threads = _Threads()
+
+
+@atexit.register
+def _stop() -> None:
+    """Stop what is under way, so that no thread holds a buffer while the interpreter is torn down."""
+    PROCESS.stop()
+    end = time.monotonic() + _EXIT_PATIENCE
+    while _threads.busy and time.monotonic() < end:
+        time.sleep(0.005)
