@@ -1,0 +1,219 @@
+"""One connection: a socket, its TLS, and scratch memory for response heads.
+
+Plain sockets stay blocking and let the kernel keep the time (`SO_RCVTIMEO`), so that one `recv` with `MSG_WAITALL`
+takes a whole body. TLS sockets use Python's timeouts: a blocking TLS read restarts itself for ever.
+Every wait is a slice of at most `SLICE` seconds; who waits decides after each slice whether to go on.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from s3dlio.errors import CertificateError, DeadlineExceededError, NetworkError
+from s3dlio.http.wire import SCRATCH, Origin
+
+if TYPE_CHECKING:
+    from s3dlio.http.pool import Pool
+
+SLICE = 0.2  # seconds: how long an interrupt or a cancel may have to wait
+_TLS_SEND = 1 << 18  # bytes handed to one TLS write: it encrypts them all before it returns
+
+
+class Connection:
+    """An open connection to an origin. Not thread-safe: one exchange at a time.
+
+    `receive` and `send` return the number of bytes moved, None when a slice went by without any, and 0 from
+    `receive` when the peer has closed.
+    """
+
+    __slots__ = ("_poll", "idle_since", "origin", "pool", "scratch", "sock", "used", "view")
+
+    pool: Pool  # set by a loop that keeps the connection for a while
+
+    def __init__(self, sock: socket.socket, origin: Origin) -> None:
+        self.sock = sock
+        self.origin = origin
+        self.scratch = bytearray(SCRATCH)
+        self.view = memoryview(self.scratch)
+        self.used = False
+        self.idle_since = 0.0
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for a selector."""
+        return self.sock.fileno()
+
+    def is_quiet(self) -> bool:
+        """Tell that nothing has arrived while idle: neither a close nor bytes that belong to no exchange."""
+        return not self._poll.poll(0)
+
+    def receive(self, target: memoryview, *, whole: bool) -> int | None:
+        """Receive into `target`, waiting at most one slice; `whole` waits until it is full."""
+        try:
+            return self.sock.recv_into(target, 0, socket.MSG_WAITALL if whole else 0)
+        except BlockingIOError:
+            return None
+
+    def receive_now(self, target: memoryview) -> int | None:
+        """Receive what is there, without waiting."""
+        try:
+            return self.sock.recv_into(target, 0, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+
+    def drained(self) -> bool:
+        """Tell that nothing is buffered outside the kernel."""
+        return True
+
+    def send(self, data: bytes | memoryview, *, more: bool = False) -> int | None:
+        """Send some of `data`, waiting at most one slice; with `more` the kernel may hold it for what follows."""
+        try:
+            return self.sock.send(data, socket.MSG_MORE if more else 0)
+        except BlockingIOError:
+            return None
+
+    def send_now(self, data: bytes | memoryview) -> int | None:
+        """Send what fits, without waiting."""
+        try:
+            return self.sock.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+
+    def wait_in_line(self, *, blocking: bool) -> None:
+        """Prepare for waiting (`receive`, `send`) or for not waiting (`receive_now`, `send_now`)."""
+
+    def close(self) -> None:
+        """Close the socket, without a TLS farewell: the peer learns it from the FIN."""
+        self.sock.close()
+
+
+class TlsConnection(Connection):
+    """A connection whose bytes are encrypted; OpenSSL decrypts into the target."""
+
+    __slots__ = ()
+
+    sock: ssl.SSLSocket
+
+    def receive(self, target: memoryview, *, whole: bool) -> int | None:
+        """Receive into `target`; one record at most, since that is what a TLS read returns."""
+        try:
+            return self.sock.recv_into(target)
+        except (TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    def receive_now(self, target: memoryview) -> int | None:
+        """Receive what is there, without waiting."""
+        return self.receive(target, whole=False)
+
+    def drained(self) -> bool:
+        """Tell that OpenSSL holds no decrypted bytes; a record that is incomplete wakes the selector again."""
+        return False
+
+    def send(self, data: bytes | memoryview, *, more: bool = False) -> int | None:
+        """Send some of `data`, waiting at most one slice."""
+        try:
+            return self.sock.send(memoryview(data)[:_TLS_SEND])
+        except (TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    def send_now(self, data: bytes | memoryview) -> int | None:
+        """Send what fits, without waiting."""
+        return self.send(data)
+
+    def wait_in_line(self, *, blocking: bool) -> None:
+        """Set the socket's timeout: TLS has no flag for one call."""
+        self.sock.settimeout(SLICE if blocking else 0.0)
+
+
+def connect(origin: Origin, *, timeout: float, ca_bundle: str | None) -> Connection:
+    """Open a connection; tries each address of the host, `timeout` seconds each.
+
+    Raises:
+        NetworkError: refused, unreachable or not found.
+        CertificateError: the peer's certificate is not trusted or names another host.
+        DeadlineExceededError: no answer in time.
+    """
+    sock = _reach(origin, timeout)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if origin.scheme == "https":
+            return _secure(sock, origin, timeout, ca_bundle)
+        sock.settimeout(None)
+        slice_ = struct.pack("@ll", 0, int(SLICE * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, slice_)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, slice_)
+    except BaseException:
+        sock.close()
+        raise
+    return Connection(sock, origin)
+
+
+def _reach(origin: Origin, timeout: float) -> socket.socket:
+    problem: OSError | None = None
+    for family, kind, protocol, _, address in _addresses(origin):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            problem = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    where = f"{origin.host}:{origin.port}"
+    if isinstance(problem, TimeoutError):
+        raise DeadlineExceededError(f"no connection to {where} within {timeout:g} s") from problem
+    reason = problem.strerror if problem is not None and problem.strerror else str(problem)
+    raise NetworkError(f"cannot connect to {where}: {reason.lower()}") from problem
+
+
+def _addresses(origin: Origin) -> list[Any]:
+    """Resolve the host; one lookup serves all threads for 30 seconds."""
+    return _lookup(origin.host, origin.port, int(time.monotonic() // 30))
+
+
+@lru_cache(maxsize=256)
+def _lookup(host: str, port: int, _age: int) -> list[Any]:
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except socket.gaierror as problem:
+        error = NetworkError(f"name not found: {host!r} has no address ({problem.strerror})")
+        raise error from problem
+
+
+def _secure(sock: socket.socket, origin: Origin, timeout: float, ca_bundle: str | None) -> TlsConnection:
+    sock.settimeout(timeout)
+    try:
+        secured = _context(ca_bundle).wrap_socket(sock, server_hostname=origin.host)
+    except ssl.SSLCertVerificationError as problem:
+        text = f"the certificate of {origin.host}:{origin.port} is not trusted: {problem.verify_message}"
+        raise CertificateError(f"{text}; set AWS_CA_BUNDLE for a private authority") from problem
+    except TimeoutError as problem:
+        raise DeadlineExceededError(f"no TLS handshake with {origin.host}:{origin.port} in {timeout:g} s") from problem
+    except ssl.SSLError as problem:
+        raise CertificateError(f"no TLS with {origin.host}:{origin.port}: {problem.reason}") from problem
+    except OSError as problem:
+        raise NetworkError(f"{origin.host}:{origin.port} broke off the TLS handshake") from problem
+    secured.settimeout(SLICE)
+    return TlsConnection(secured, origin)
+
+
+@lru_cache(maxsize=8)
+def _context(ca_bundle: str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca_bundle)
+    except (OSError, ssl.SSLError) as problem:
+        raise NetworkError(f"cannot read the CA bundle {ca_bundle!r}: {problem}") from problem
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

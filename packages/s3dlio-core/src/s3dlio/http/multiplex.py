@@ -1,0 +1,455 @@
+"""The multiplexed driver: many coroutines of stores in one thread, over non-blocking connections.
+
+Small answers are received right here, for about a third of the CPU that threads would cost. A large body is handed to
+an I/O thread, where one call receives all of it without the GIL; so is everything else that could stall the others.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from s3dlio import workers
+from s3dlio.errors import DeadlineExceededError, S3dlioError
+from s3dlio.http import blocking
+from s3dlio.http.blocking import Stopped
+from s3dlio.http.connection import SLICE, Connection
+from s3dlio.http.flight import Flight
+from s3dlio.http.wire import Origin
+from s3dlio.steps import Offload, Pause, Shield, Task, Together, Transfer
+from s3dlio.workers import Scope
+
+T = TypeVar("T")
+Done = Callable[[Any, BaseException | None], None]
+_LARGE_BODY = 256 << 10  # bytes still to come from which on a thread of its own is cheaper
+
+
+class Job:
+    """A coroutine on a loop. `stop` may be called from any thread; `done` is called in the loop's thread."""
+
+    __slots__ = (
+        "_done",
+        "children",
+        "ended",
+        "flight",
+        "loop",
+        "pause",
+        "scope",
+        "shielded",
+        "stopping",
+        "task",
+    )
+
+    def __init__(self, loop: Loop, task: Task[Any], done: Done, scope: Scope) -> None:
+        self.loop = loop
+        self.task = task
+        self._done = done
+        self.scope = scope
+        self.flight: Flight | None = None
+        self.pause: object = None
+        self.children: set[Job] = set()
+        self.ended = False
+        self.stopping = False
+        self.shielded = False
+
+    def stop(self) -> None:
+        """Ask the coroutine to end: what it waits for is given up, its clean-up still runs."""
+        self.scope.stop()
+        self.loop.post(self._stop_here)
+
+    def _stop_here(self) -> None:
+        if self.ended or self.stopping or self.shielded:
+            return
+        self.stopping = True
+        self.scope.stop()
+        for child in list(self.children):
+            child._stop_here()
+        flight = self.flight
+        if self.pause is not None or (flight is not None and self.loop.drop(flight)):
+            self.pause = None
+            self.resume(None, Stopped())
+
+    def resume(self, answer: Any, problem: BaseException | None) -> None:
+        """Let the coroutine go on, in the loop's thread."""
+        self.loop.ready.append((self, answer, problem))
+
+    def step(self, answer: Any, problem: BaseException | None) -> None:
+        """Run the coroutine up to what it awaits next."""
+        self.flight = None
+        try:
+            step = self.task.send(answer) if problem is None else self.task.throw(problem)
+        except StopIteration as stop:
+            self._end(stop.value, None)
+        except BaseException as error:
+            self._end(None, error)
+        else:
+            try:
+                self.loop.dispatch(self, step)
+            except BaseException as error:
+                self.resume(None, error)
+
+    def _end(self, result: Any, problem: BaseException | None) -> None:
+        self.ended = True
+        self.loop.jobs.discard(self)
+        self._done(result, problem)
+
+
+class Loop:
+    """Coroutines, their connections and timers, run by one thread at a time. `limit` bounds exchanges under way."""
+
+    def __init__(self, limit: int = 128) -> None:
+        self.limit = limit
+        self.ready: deque[tuple[Job, Any, BaseException | None]] = deque()
+        self.jobs: set[Job] = set()
+        self._inbox: deque[Callable[[], object]] = deque()
+        self._asleep = False
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_count = 0
+        self._flights: dict[int, Flight] = {}
+        self._waiting: deque[Flight] = deque()
+        self._active = 0
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._resting: dict[int, Connection] = {}
+        self._next_sweep = 0.0
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, select.EPOLLIN)
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Have `call` run in the loop's thread; from any thread."""
+        self._inbox.append(call)
+        if self._asleep:
+            os.eventfd_write(self._wake, 1)
+
+    def start(self, task: Task[Any], done: Done, scope: Scope) -> Job:
+        """Take up a coroutine, in the loop's thread."""
+        job = Job(self, task, done, scope)
+        self.take(job)
+        return job
+
+    def take(self, job: Job) -> None:
+        """Take up a job that was made for this loop."""
+        self.jobs.add(job)
+        self.ready.append((job, None, None))
+
+    def run(self, finished: Callable[[], bool]) -> None:
+        """Work in this thread until `finished` says so."""
+        while True:
+            self._round()
+            if finished():
+                return
+            self._sleep()
+
+    def abandon(self, problem: BaseException) -> None:
+        """End every coroutine with `problem`: the loop itself has failed."""
+        for job in list(self.jobs):
+            job._end(None, problem)
+
+    # What the coroutines ask for
+
+    def dispatch(self, job: Job, step: object) -> None:
+        """Carry out what a coroutine awaits."""
+        if type(step) is Transfer:
+            self._transfer(job, step)
+        elif type(step) is Together:
+            _Group(self, job, step).fill()
+        elif type(step) is Pause:
+            self._pause(job, step.seconds)
+        elif type(step) is Offload:
+            self._offload(job, step.function)
+        elif type(step) is Shield:
+            self._shield(job, step.task)
+        else:
+            raise TypeError(f"a store's coroutine awaited {step!r}, which is no step")
+
+    def _shield(self, job: Job, task: Task[Any]) -> None:
+        child = self.start(task, job.resume, Scope())
+        child.shielded = True
+
+    def _offload(self, job: Job, function: Callable[[], Any]) -> None:
+        def work() -> None:
+            try:
+                result = function()
+            except BaseException as error:
+                problem = error
+                self.post(lambda: job.resume(None, problem))
+            else:
+                self.post(lambda: job.resume(result, None))
+
+        workers.submit(work)
+
+    def _pause(self, job: Job, seconds: float) -> None:
+        token = job.pause = object()
+
+        def over() -> None:
+            if job.pause is token:
+                job.pause = None
+                job.resume(None, None)
+
+        self._timer_count += 1
+        heapq.heappush(self._timers, (time.monotonic() + seconds, self._timer_count, over))
+
+    def _transfer(self, job: Job, step: Transfer) -> None:
+        if job.stopping and not job.shielded:
+            job.resume(None, Stopped())
+            return
+        if step.heavy:
+            self._offload(job, lambda: blocking.transfer(step.pool, step.exchange, job.scope))
+            return
+        flight = job.flight = Flight(job, step.pool, step.exchange)
+        if self._active >= self.limit:
+            self._waiting.append(flight)
+        else:
+            self._depart(flight)
+
+    # Exchanges on non-blocking connections
+
+    def _depart(self, flight: Flight) -> None:
+        self._active += 1
+        connection = None if flight.exchange.fresh else self._resting_one(flight)
+        if connection is not None:
+            self._board(flight, connection)
+        else:
+            self._open(flight)
+
+    def _resting_one(self, flight: Flight) -> Connection | None:
+        resting = self._idle.get(flight.exchange.origin)
+        while resting:
+            connection = resting.pop()
+            if self._resting.pop(connection.fileno(), None) is not None:
+                return connection
+        connection = flight.pool.reuse(flight.exchange.origin)
+        if connection is not None:
+            self._adopt(flight, connection)
+        return connection
+
+    def _adopt(self, flight: Flight, connection: Connection) -> None:
+        connection.pool = flight.pool
+        connection.wait_in_line(blocking=False)
+        self._epoll.register(connection, select.EPOLLIN)
+
+    def _open(self, flight: Flight) -> None:
+        """Connect in an I/O thread: names, handshakes and refusals take their time."""
+
+        def work() -> None:
+            try:
+                connection = flight.pool.open(flight.exchange.origin)
+            except BaseException as error:
+                problem = error
+                self.post(lambda: self._land(flight, problem))
+            else:
+                self.post(lambda: arrive(connection))
+
+        def arrive(connection: Connection) -> None:
+            if flight.dropped:
+                connection.close()
+                self._leave()
+                return
+            self._adopt(flight, connection)
+            self._board(flight, connection)
+
+        workers.submit(work)
+
+    def _board(self, flight: Flight, connection: Connection) -> None:
+        self._flights[connection.fileno()] = flight
+        try:
+            flight.board(connection)
+            if not flight.send():
+                self._epoll.modify(connection, select.EPOLLIN | select.EPOLLOUT)
+        except OSError as error:
+            self._land(flight, error)
+
+    def _event(self, descriptor: int, mask: int) -> None:
+        flight = self._flights.get(descriptor)
+        if flight is None:
+            self._forget(descriptor)
+            return
+        try:
+            if flight.unsent and mask & select.EPOLLOUT and flight.send():
+                self._epoll.modify(descriptor, select.EPOLLIN)
+            if mask & ~select.EPOLLOUT:
+                flight.receive()
+        except (OSError, S3dlioError) as error:
+            self._land(flight, error)
+            return
+        if flight.exchange.done:
+            self._land(flight, None)
+        elif flight.exchange.fixed and flight.missing >= _LARGE_BODY:
+            self._hand_over(flight)
+
+    def _hand_over(self, flight: Flight) -> None:
+        """Let an I/O thread receive the rest of a large body."""
+        connection = flight.connection
+        assert connection is not None
+        del self._flights[connection.fileno()]
+        self._epoll.unregister(connection)
+        flight.away = True
+        connection.wait_in_line(blocking=True)
+
+        def work() -> None:
+            try:
+                blocking.receive(connection, flight.exchange, flight.pool.pace, flight.job.scope)
+            except BaseException as error:
+                problem = error
+                self.post(lambda: self._land(flight, problem))
+            else:
+                self.post(lambda: self._return(flight))
+
+        workers.submit(work)
+
+    def _return(self, flight: Flight) -> None:
+        connection = flight.connection
+        assert connection is not None
+        if flight.exchange.keep_alive:
+            self._adopt(flight, connection)
+        flight.away = False
+        self._land(flight, None)
+
+    def _land(self, flight: Flight, problem: BaseException | None) -> None:
+        """End a flight: its connection rests or is closed, its coroutine goes on."""
+        connection = flight.connection
+        if connection is not None:
+            self._flights.pop(connection.fileno(), None)
+            if problem is None and flight.exchange.keep_alive and not flight.unsent:
+                self._rest(connection)
+            else:
+                connection.close()
+        if isinstance(problem, OSError) and connection is not None:
+            translated = blocking.broken(problem, connection, flight.exchange)
+            translated.__cause__ = problem
+            problem = translated
+        self._leave()
+        if not flight.dropped:
+            flight.job.resume(None, problem)
+
+    def _rest(self, connection: Connection) -> None:
+        connection.used = True
+        connection.idle_since = time.monotonic()
+        self._resting[connection.fileno()] = connection
+        self._idle.setdefault(connection.origin, []).append(connection)
+
+    def _leave(self) -> None:
+        self._active -= 1
+        while self._waiting and self._active < self.limit:
+            flight = self._waiting.popleft()
+            if not flight.dropped:
+                self._depart(flight)
+
+    def drop(self, flight: Flight) -> bool:
+        """Give up a flight at once; False when an I/O thread has it, which notices by itself."""
+        if flight.dropped or flight.away:
+            return False
+        flight.dropped = True
+        if flight.connection is not None:
+            self._flights.pop(flight.connection.fileno(), None)
+            flight.connection.close()
+            self._leave()
+        return True
+
+    def _forget(self, descriptor: int) -> None:
+        connection = self._resting.pop(descriptor, None)
+        if connection is not None:
+            self._idle[connection.origin].remove(connection)
+            connection.close()
+
+    # The rounds
+
+    def _round(self) -> None:
+        """Do everything that can be done without waiting."""
+        while self._inbox or self.ready:
+            while self._inbox:
+                self._inbox.popleft()()
+            while self.ready:
+                job, answer, problem = self.ready.popleft()
+                job.step(answer, problem)
+
+    def _sleep(self) -> None:
+        """Wait for the next event, timer or post."""
+        self._asleep = True
+        timeout = 0.0 if self._inbox else self._patience()
+        try:
+            events = self._epoll.poll(timeout)
+        finally:
+            self._asleep = False
+        for descriptor, mask in events:
+            if descriptor == self._wake:
+                os.eventfd_read(self._wake)
+            else:
+                self._event(descriptor, mask)
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SLICE
+            self._sweep()
+
+    def _patience(self) -> float:
+        if self._flights:
+            return SLICE if not self._timers else max(0.0, min(SLICE, self._timers[0][0] - time.monotonic()))
+        if self._timers:
+            return max(0.0, min(1.0, self._timers[0][0] - time.monotonic()))
+        return 1.0
+
+    def _sweep(self) -> None:
+        for flight in list(self._flights.values()):
+            try:
+                flight.check()
+            except DeadlineExceededError as error:
+                self._land(flight, error)
+
+
+class _Group:
+    """Coroutines side by side on one loop, for the coroutine that awaits them all."""
+
+    def __init__(self, loop: Loop, parent: Job, step: Together[Any]) -> None:
+        self.loop = loop
+        self.parent = parent
+        self.tasks = enumerate(iter(step.tasks))
+        self.limit = step.limit
+        self.scope = Scope(parent.scope)
+        self.results: dict[int, Any] = {}
+        self.problem: BaseException | None = None
+
+    def fill(self) -> None:
+        """Start coroutines while there are places, and end with the last of them."""
+        try:
+            while self.problem is None and len(self.parent.children) < self.limit:
+                index, task = next(self.tasks)
+                self._start(index, task)
+        except StopIteration:
+            pass
+        except BaseException as error:
+            self._fail(error)
+        if not self.parent.children:
+            self._end()
+
+    def _start(self, index: int, task: Task[Any]) -> None:
+        def done(result: Any, problem: BaseException | None) -> None:
+            self.parent.children.discard(job)
+            self.results[index] = result
+            if problem is not None:
+                self._fail(problem)
+            self.fill()
+
+        job = self.loop.start(task, done, self.scope)
+        self.parent.children.add(job)
+        if self.parent.stopping:
+            job._stop_here()
+
+    def _fail(self, problem: BaseException) -> None:
+        if self.problem is None:
+            self.problem = problem
+            self.scope.stop()
+            for child in list(self.parent.children):
+                child._stop_here()
+
+    def _end(self) -> None:
+        if self.problem is not None:
+            self.parent.resume(None, self.problem)
+        else:
+            self.parent.resume([self.results[index] for index in range(len(self.results))], None)

@@ -1,0 +1,330 @@
+"""One HTTP/1.1 exchange, without I/O: what to send, where the next bytes go, when it is done.
+
+A response body goes straight into the memory that its receiver names once it has seen the head. Framing is strict
+(RFC 9112): what is ambiguous is an error, and a connection is kept only after exactly the announced bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Protocol
+
+from s3dlio.errors import IntegrityError, NetworkError
+
+SCRATCH = 16 << 10  # one recv takes the head and a small body; larger bodies copy at most this much
+_LARGEST_HEAD = 64 << 10
+_MOST_FIELDS = 200
+_LARGEST_COLLECTED = 64 << 20  # a body that has no place of its own: a listing page, an error document
+_LARGEST_CHUNK_LINE = 1024
+
+_HEAD = re.compile(
+    rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\0]*)?\r\n((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*)\r\n"
+)
+_FIELD = re.compile(r"([^:]+):[ \t]*([^\r]*?)[ \t]*\r\n")
+_CHUNK = re.compile(rb"([0-9a-fA-F]{1,12})[ \t]*(?:;[^\r\n]*)?")
+
+
+class Origin(NamedTuple):
+    """Where a connection goes: `scheme` is http or https."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return the origin as it stands in messages."""
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+class Head(NamedTuple):
+    """The head of a response. Field names are lower case; fields given several times are joined by commas."""
+
+    status: int
+    fields: dict[str, str]
+
+
+class Receiver(Protocol):
+    """Who gets a response."""
+
+    def begin(self, head: Head, length: int | None) -> memoryview | None:
+        """Return the memory for a body of `length` bytes, or None to have it collected in `Exchange.body`."""
+        ...
+
+
+class Exchange:
+    """A request and its response.
+
+    `request` is the whole head as it goes on the wire and `payload` the body; `fresh` asks for a new connection. Drivers send both, then put what
+    arrives at `target()` and report it to `advance` until `done`.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_filled",
+        "_memory",
+        "_receiver",
+        "_scratch",
+        "_view",
+        "body",
+        "done",
+        "fixed",
+        "fresh",
+        "head",
+        "heads_only",
+        "keep_alive",
+        "origin",
+        "payload",
+        "received",
+        "request",
+        "started",
+    )
+
+    def __init__(
+        self,
+        origin: Origin,
+        request: bytes,
+        receiver: Receiver,
+        *,
+        payload: memoryview | None = None,
+        heads_only: bool = False,
+        fresh: bool = False,
+    ) -> None:
+        self.origin = origin
+        self.request = request
+        self.payload = payload
+        self.heads_only = heads_only
+        self.fresh = fresh
+        self.head: Head | None = None
+        self.body: bytes | bytearray = b""
+        self.received = 0
+        self.started = False
+        self.fixed = False
+        self.done = False
+        self.keep_alive = False
+        self._receiver = receiver
+        self._memory: memoryview | None = None
+        self._chunks: _Chunks | None = None
+        self._filled = 0
+
+    def use(self, scratch: bytearray, view: memoryview) -> None:
+        """Take the connection's scratch memory for everything that has no place of its own."""
+        self._scratch = scratch
+        self._view = view
+
+    def target(self) -> memoryview:
+        """Return where the next bytes go; with `fixed` they are the rest of the body and nothing else may come."""
+        if self._memory is not None:
+            return self._memory[self.received :] if self.received else self._memory
+        if self._filled == len(self._scratch):
+            self._grow()
+        return self._view[self._filled :] if self._filled else self._view
+
+    def advance(self, count: int) -> None:
+        """Note that `count` bytes arrived at `target()`."""
+        if self._memory is not None:
+            self.received += count
+            self.done = self.received == len(self._memory)
+            return
+        self.started = True
+        self._filled += count
+        if self.head is None:
+            self._find_head(count)
+        else:
+            self._collect()
+
+    def end(self) -> None:
+        """Note that the peer closed. That ends a body without a length and truncates any other."""
+        if self.head is None:
+            what = "closed the connection inside the response head" if self.started else "closed without an answer"
+            raise NetworkError(f"{self.origin} {what}")
+        if self._memory is not None:
+            raise IntegrityError(f"{self.origin} sent {self.received} of {len(self._memory)} bytes and closed")
+        if self._chunks is not None:
+            raise IntegrityError(f"{self.origin} closed in the middle of a chunked body")
+        self.done = True
+
+    def _grow(self) -> None:
+        if self.head is not None or len(self._scratch) >= _LARGEST_HEAD:
+            raise NetworkError(f"bad framing: {self.origin} sent a head of more than {_LARGEST_HEAD} bytes")
+        self._scratch = bytearray(self._scratch) + bytes(_LARGEST_HEAD - len(self._scratch))
+        self._view = memoryview(self._scratch)
+
+    def _find_head(self, count: int) -> None:
+        end = self._scratch.find(b"\r\n\r\n", max(0, self._filled - count - 3), self._filled)
+        if end < 0:
+            return
+        end += 4
+        match = _HEAD.fullmatch(self._scratch, 0, end)
+        if match is None:
+            raise NetworkError(f"bad framing: {self.origin} answered {bytes(self._scratch[: min(end, 60)])!r}")
+        status = int(match[2])
+        if status < 200:
+            self._skip(end, status)
+            return
+        self.head = Head(status, _fields(self.origin, match[3]))
+        self._open_body(match[1] == b"1", end)
+
+    def _skip(self, end: int, status: int) -> None:
+        """Drop an interim response and look for the next head in what came with it."""
+        if status == 101:
+            raise NetworkError(f"bad framing: {self.origin} switched protocols unasked")
+        rest = self._filled - end
+        self._view[:rest] = bytes(self._view[end : self._filled])
+        self._filled = rest
+        if rest:
+            self._find_head(rest)
+
+    def _open_body(self, http11: bool, start: int) -> None:
+        head = self.head
+        assert head is not None
+        fields = head.fields
+        self.keep_alive = http11 and "close" not in fields.get("connection", "").lower()
+        length = _length(self.origin, head, http11)
+        if self.heads_only or head.status in (204, 304):
+            length = 0
+        chunked = "transfer-encoding" in fields and length is None
+        if length is None and not chunked:
+            self.keep_alive = False
+        memory = self._receiver.begin(head, length)
+        if length is None:
+            self._chunks = _Chunks(self.origin) if chunked else None
+            self.body = bytearray()
+            self._shift(start)
+            self._collect()
+            return
+        self._fill(memory, length, start)
+
+    def _fill(self, memory: memoryview | None, length: int, start: int) -> None:
+        if memory is None:
+            if length > _LARGEST_COLLECTED:
+                raise NetworkError(f"{self.origin} announced {length} bytes where a short document was expected")
+            self.body = bytearray(length)
+            memory = memoryview(self.body)
+        elif len(memory) != length:
+            raise IntegrityError(f"{self.origin} announced {length} bytes, the place for them has {len(memory)}")
+        extra = self._filled - start
+        if extra > length:
+            self.keep_alive = False
+            extra = length
+        if extra:
+            memory[:extra] = self._view[start : start + extra]
+        self.received = extra
+        self._memory = memory
+        self.fixed = True
+        self.done = extra == length
+
+    def _shift(self, start: int) -> None:
+        rest = self._filled - start
+        self._view[:rest] = bytes(self._view[start : self._filled])
+        self._filled = rest
+
+    def _collect(self) -> None:
+        """Move what is in the scratch memory to the collected body."""
+        assert isinstance(self.body, bytearray)
+        if self._chunks is None:
+            self.body += self._view[: self._filled]
+            self._filled = 0
+        else:
+            used = self._chunks.decode(self._view[: self._filled], self.body)
+            self._shift(used)
+            self.done = self._chunks.done
+            if self.done and self._filled:
+                self.keep_alive = False
+        self.received = len(self.body)
+        if self.received > _LARGEST_COLLECTED:
+            raise NetworkError(f"{self.origin} sent more than {_LARGEST_COLLECTED} bytes without a length")
+
+
+class _Chunks:
+    """The chunked transfer coding, decoded piece by piece."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.done = False
+        self.left = 0  # of the current chunk, with its line end
+        self.trailer = False
+
+    def decode(self, data: memoryview, body: bytearray) -> int:
+        """Append the content of complete pieces to `body`; return how many bytes of `data` were used."""
+        at = 0
+        while at < len(data) and not self.done:
+            step = self._inside(data[at:], body) if self.left else self._line(data[at:])
+            if step == 0:
+                break
+            at += step
+        return at
+
+    def _inside(self, data: memoryview, body: bytearray) -> int:
+        if self.left > 2:
+            take = min(self.left - 2, len(data))
+            body += data[:take]
+            self.left -= take
+            return take
+        if len(data) < self.left:
+            return 0
+        if bytes(data[:2]) != b"\r\n":
+            raise NetworkError(f"bad framing: {self.origin} sent a chunk of another length than announced")
+        self.left = 0
+        return 2
+
+    def _line(self, data: memoryview) -> int:
+        piece = bytes(data[:_LARGEST_CHUNK_LINE])
+        end = piece.find(b"\r\n")
+        if end < 0:
+            if len(piece) == _LARGEST_CHUNK_LINE:
+                raise NetworkError(f"bad framing: {self.origin} sent an endless chunk line")
+            return 0
+        if self.trailer:
+            self.done = end == 0
+        else:
+            match = _CHUNK.fullmatch(piece, 0, end)
+            if match is None:
+                raise NetworkError(f"bad framing: {self.origin} sent {piece[:40]!r} where a chunk size belongs")
+            size = int(match[1], 16)
+            self.trailer = size == 0
+            self.left = size + 2 if size else 0
+        return end + 2
+
+
+def _fields(origin: Origin, raw: bytes) -> dict[str, str]:
+    text = raw.decode("latin-1")
+    plain = not (" \r\n" in text or ":  " in text or "\t" in text)
+    try:
+        pairs = [line.split(": ", 1) for line in text[:-2].split("\r\n")] if plain and text else []
+        fields = {name.lower(): value for name, value in pairs}
+    except ValueError:
+        plain = False
+    if not plain:
+        pairs = [list(pair) for pair in _FIELD.findall(text)]
+        fields = {name.lower(): value for name, value in pairs}
+    if len(fields) == len(pairs) <= _MOST_FIELDS:
+        return fields
+    if len(pairs) > _MOST_FIELDS:
+        raise NetworkError(f"bad framing: {origin} sent {len(pairs)} header fields")
+    return _join(origin, pairs)
+
+
+def _join(origin: Origin, pairs: list[list[str]]) -> dict[str, str]:
+    """Merge repeated fields as RFC 9110 5.3 says; lengths that differ are an attack or a fault."""
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.lower()
+        if key == "content-length" and fields.get(key, value) != value:
+            raise NetworkError(f"bad framing: {origin} sent two different Content-Length fields")
+        fields[key] = value if key == "content-length" or key not in fields else f"{fields[key]}, {value}"
+    return fields
+
+
+def _length(origin: Origin, head: Head, http11: bool) -> int | None:
+    """Return the length that the head announces; None for chunked and close-delimited bodies (RFC 9112 6.3)."""
+    text = head.fields.get("content-length")
+    coding = head.fields.get("transfer-encoding")
+    if coding is not None:
+        if text is not None or not http11 or coding.lower() != "chunked":
+            raise NetworkError(f"bad framing: {origin} sent Transfer-Encoding {coding!r} beside what contradicts it")
+        return None
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise NetworkError(f"bad framing: {origin} sent Content-Length {text!r}")
+    return int(text)
