@@ -1,0 +1,261 @@
+"""Who we are on AWS and where S3 is, as botocore finds out: environment, profiles, processes, roles.
+
+Nothing here signs or opens a connection. The chain belongs to botocore and is imported on first use. A
+request waits for no refresh while the keys at hand are valid: one thread refreshes, the others go on with
+what they have.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Protocol, TypeGuard, TypeVar, cast
+
+from s3dlio.auth.sigv4 import Credentials
+from s3dlio.errors import CredentialsError
+
+_log = logging.getLogger("s3dlio")
+
+# botocore looks at the clock each time it is asked (2 µs) and, where a refresh fails, tries again each time:
+# once a second is often enough for keys that live for minutes, and less often while refreshing fails.
+_ASK_EVERY = 1.0
+_MOST_DOUBLINGS = 6
+
+_REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?").fullmatch
+
+_T = TypeVar("_T")
+
+
+class _Frozen(Protocol):
+    access_key: str | None
+    secret_key: str | None
+    token: str | None
+
+
+class _Source(Protocol):
+    """botocore's credentials; those that expire also have `refresh_needed`."""
+
+    def get_frozen_credentials(self) -> _Frozen: ...
+
+
+class _Refreshable(_Source, Protocol):
+    def refresh_needed(self, refresh_in: float | None = None, /) -> bool: ...
+
+
+class _Provider(Protocol):
+    METHOD: str | None
+
+
+class _Resolver(Protocol):
+    providers: list[_Provider]
+
+
+class _Session(Protocol):
+    profile: str | None
+
+    def get_credentials(self) -> _Source | None: ...
+    def get_component(self, name: str, /) -> _Resolver: ...
+    def get_config_variable(self, name: str, /) -> str | bool | None: ...
+    def get_scoped_config(self) -> Mapping[str, object]: ...
+    def get_data(self, path: str, /) -> object: ...
+
+    @property
+    def full_config(self) -> Mapping[str, object]: ...
+
+
+class _MakeSession(Protocol):
+    def __call__(self, *, profile: str | None) -> _Session: ...
+
+
+class _Endpoints(Protocol):
+    def construct_endpoint(
+        self, service: str, region: str, /, *, use_dualstack_endpoint: bool, use_fips_endpoint: bool
+    ) -> Mapping[str, str] | None: ...
+
+
+class Chain:
+    """botocore's credential chain, region and endpoint for one profile, in one session made on first use.
+
+    `profile` None is AWS_PROFILE or the default profile. `region` and `endpoint`, where given, win over what
+    botocore would find; AWS_REGION, which botocore does not read, comes in as `region`. Any thread may use
+    it. Whatever goes wrong in the chain is a `CredentialsError`; a region that is none is a `ValueError`.
+    """
+
+    def __init__(
+        self, profile: str | None = None, region: str | None = None, endpoint: str | None = None
+    ) -> None:
+        self._profile = profile
+        self._region = region
+        self._endpoint = endpoint
+        self._lock = threading.RLock()
+        self._session: _Session | None = None
+        self._source: _Source | None = None
+        self._found: Credentials | None = None
+        self._ask_at = -math.inf
+        self._failures = 0
+
+    def credentials(self) -> Credentials:
+        """Return the credentials of now: one object until they change. This may run a process."""
+        found = self._found
+        if found is not None and time.monotonic() < self._ask_at:
+            return found
+        if not self._lock.acquire(blocking=found is None or self._expired()):
+            return cast(Credentials, found)
+        try:
+            return self._ask()
+        finally:
+            self._lock.release()
+
+    def discard(self, credentials: Credentials) -> None:
+        """Forget credentials that the service refuses as expired or unknown: the next call reads all anew.
+
+        Others than the current ones have been replaced already, so many threads may report the same.
+        """
+        with self._lock:
+            if self._found is credentials:
+                self._session = self._source = self._found = None
+                self._ask_at = -math.inf
+
+    def region(self) -> str:
+        """Return the region: the one given, else of AWS_DEFAULT_REGION or the profile, else us-east-1."""
+        region = self._region or self._guard(lambda: self._open().get_config_variable("region"))
+        return _checked(str(region or "us-east-1"))
+
+    def endpoint(self) -> str | None:
+        """Return the endpoint's URL: the one given, else as botocore finds it, None for AWS itself.
+
+        That is AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, then the profile's `services` section and
+        `endpoint_url`, or nothing where AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
+        """
+        return self._endpoint or self._guard(self._configured_endpoint)
+
+    def hostname(self, region: str) -> str:
+        """Return S3's host in a region, in the region's partition; FIPS and dual stack as configured."""
+        _checked(region)
+        host = self._guard(lambda: self._regional_host(region))
+        if host is None:
+            raise ValueError(
+                f"no S3 endpoint is known in region {region!r}: check it, or set an endpoint URL"
+            )
+        return host
+
+    def _open(self) -> _Session:
+        with self._lock:
+            if self._session is None:
+                make = cast(_MakeSession, import_module("botocore.session").Session)
+                self._session = make(profile=self._profile)
+            return self._session
+
+    def _configured_endpoint(self) -> str | None:
+        session = self._open()
+        if session.get_config_variable("ignore_configured_endpoint_urls"):
+            return None
+        provider = import_module("botocore.configprovider").ConfiguredEndpointProvider(
+            full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name="s3"
+        )
+        return cast("str | None", provider.provide())
+
+    def _regional_host(self, region: str) -> str | None:
+        session = self._open()
+        resolver = cast(
+            _Endpoints, import_module("botocore.regions").EndpointResolver(session.get_data("endpoints"))
+        )
+        found = resolver.construct_endpoint(
+            "s3",
+            region,
+            use_dualstack_endpoint=bool(session.get_config_variable("use_dualstack_endpoint")),
+            use_fips_endpoint=bool(session.get_config_variable("use_fips_endpoint")),
+        )
+        return found["hostname"] if found else None
+
+    def _expired(self) -> bool:
+        source = self._source
+        return source is None or (_refreshable(source) and source.refresh_needed(0))
+
+    def _ask(self) -> Credentials:
+        """Ask botocore, under the lock. While keys at hand are valid, a failed refresh is a warning."""
+        found = self._found
+        if found is not None and time.monotonic() < self._ask_at:
+            return found
+        try:
+            fresh = self._guard(self._fetch)
+        except CredentialsError as error:
+            if found is None or self._expired():
+                raise
+            _log.warning("credentials could not be refreshed, the present ones still hold: %s", error)
+            fresh = found
+        self._found = found if found is not None and found == fresh else fresh
+        self._ask_at = time.monotonic() + self._pause(renewed=self._found is not found)
+        return self._found
+
+    def _pause(self, *, renewed: bool) -> float:
+        """Return the seconds until botocore is asked again: no end for fixed keys, more after a failure."""
+        source = self._source
+        if source is None or not _refreshable(source):
+            return math.inf
+        due = not renewed and source.refresh_needed()
+        self._failures = min(self._failures + 1, _MOST_DOUBLINGS) if due else 0
+        # The jitter keeps many processes, started together, from asking together.
+        wait = _ASK_EVERY * 2**self._failures * random.uniform(0.5, 1.0)
+        return _ASK_EVERY if source.refresh_needed(wait) else wait
+
+    def _fetch(self) -> Credentials:
+        session = self._open()
+        if self._source is None:
+            self._source = session.get_credentials()
+        if self._source is None:
+            raise CredentialsError(_nothing_found(session))
+        frozen = self._source.get_frozen_credentials()
+        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token or None)
+
+    def _guard(self, ask: Callable[[], _T]) -> _T:
+        """Run botocore's code, and make whatever goes wrong in it one clear error."""
+        failure = None
+        try:
+            return ask()
+        except CredentialsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the chain runs processes, HTTP clients and plugins
+            failure = error
+        # Raised out here so that a cause which may hold a secret is not its context either.
+        raise _translated(failure, self._profile)
+
+
+def _checked(region: str) -> str:
+    # It becomes a part of a host name: nothing but a DNS label may stand there.
+    if not _REGION(region):
+        raise ValueError(f"{region!r} is not a region's name: set one such as 'us-east-1'")
+    return region
+
+
+def _refreshable(source: _Source) -> TypeGuard[_Refreshable]:
+    return hasattr(source, "refresh_needed")
+
+
+def _translated(error: Exception, profile: str | None) -> CredentialsError:
+    named = f"of profile {profile!r}" if profile else "of AWS"
+    translated = CredentialsError(
+        f"the configuration or credentials {named} could not be read: {type(error).__name__}: {error}. "
+        "Check AWS_PROFILE and the files ~/.aws/config and ~/.aws/credentials"
+    )
+    # A ValueError of a decoder keeps what it was decoding, and what a process prints is the credentials.
+    if not isinstance(error, ValueError):
+        translated.__cause__ = error
+    return translated
+
+
+def _nothing_found(session: _Session) -> str:
+    providers = session.get_component("credential_provider").providers
+    tried = ", ".join(provider.METHOD or type(provider).__name__ for provider in providers)
+    profile = session.profile or "default"
+    return (
+        f"no AWS credentials found for profile {profile!r}; looked at: {tried}. Set AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, name a profile of ~/.aws/credentials or ~/.aws/config, "
+        "or give this machine a role"
+    )

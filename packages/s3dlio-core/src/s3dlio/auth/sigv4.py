@@ -1,0 +1,165 @@
+"""AWS Signature Version 4 as S3 wants it: what of a request is signed, and how keys are written on the wire.
+
+The path that is signed is the path that is sent, byte for byte: nothing is normalised or encoded twice, so a
+key with `..` or `//` is that key. The rule is "Signature Calculations for the Authorization Header" in the
+Amazon S3 API reference. A `Signer` takes no lock: its caches are replaced as wholes, and a race computes one
+twice.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import NoReturn
+from urllib.parse import quote
+
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+
+# Proxies and HTTP layers may change these on the way; botocore signs none of them either.
+_UNSIGNED = frozenset(
+    (
+        "authorization",
+        "baggage",
+        "connection",
+        "expect",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "traceparent",
+        "tracestate",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "x-amzn-trace-id",
+    )
+)
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9\-._~/]*").fullmatch
+_VISIBLE = re.compile(r"[!-~]+").fullmatch
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """An access key, its secret and the session token, if any. Never pickles, and shows four characters at
+    most.
+
+    A value that could not stand in a header is a `ValueError` that does not repeat it.
+    """
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("access_key", "secret_key", "token"):
+            value = getattr(self, name)
+            if name == "token" and value is None:
+                continue
+            if not isinstance(value, str) or not _VISIBLE(value):
+                raise ValueError(
+                    f"{name} is empty, or holds a space, a line end or another character that no AWS "
+                    "credential has: look for stray whitespace where it is set"
+                )
+
+    def __repr__(self) -> str:
+        return f"Credentials(access_key='***{self.access_key[-4:]}')"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("credentials are not pickled: the other process finds its own")
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """The key of one day. `scope` ends the credential in the authorization header."""
+
+    credentials: Credentials
+    day: str
+    scope: str
+    key: hmac.HMAC = field(repr=False)
+
+
+class Signer:
+    """Signs requests to one service in one region. Any thread may use it, with any credentials."""
+
+    __slots__ = ("_day", "_moment", "_region", "_service")
+
+    def __init__(self, region: str, service: str = "s3") -> None:
+        self._region = region
+        self._service = service
+        self._moment = (-1, "", "")
+        self._day: _Day | None = None
+
+    def headers(
+        self,
+        credentials: Credentials,
+        method: str,
+        path: str,
+        query: str,
+        headers: Sequence[tuple[str, str]],
+        payload_hash: str,
+        now: float,
+    ) -> list[tuple[str, str]]:
+        """Return the headers to add to a request: payload hash, date, session token if any, and
+        authorization.
+
+        `path` and `query` stand as on the wire, percent-encoded, the query in canonical order (`quote_key`,
+        `quote_query`). `headers` have lower-case names, each at most once, with `host` among them.
+        `payload_hash` is the body's SHA-256 in hex or "UNSIGNED-PAYLOAD"; `now` is in seconds since the
+        epoch.
+        """
+        second = int(now)
+        moment = self._moment if self._moment[0] == second else self._tick(second)
+        _, date, day = moment
+        today = self._day
+        if today is None or today.credentials is not credentials or today.day != day:
+            today = self._turn(credentials, day)
+        added = [("x-amz-content-sha256", payload_hash), ("x-amz-date", date)]
+        if credentials.token is not None:
+            added.append(("x-amz-security-token", credentials.token))
+        signed = sorted([header for header in headers if header[0] not in _UNSIGNED] + added)
+        block = "\n".join([f"{name}:{value}" for name, value in signed])
+        if " " in block or "\t" in block:
+            block = "\n".join([f"{name}:{' '.join(value.split())}" for name, value in signed])
+        names = ";".join([name for name, _ in signed])
+        request = f"{method}\n{path}\n{query}\n{block}\n\n{names}\n{payload_hash}"
+        mac = today.key.copy()
+        digest = sha256(request.encode()).hexdigest()
+        mac.update(f"AWS4-HMAC-SHA256\n{date}\n{today.scope}\n{digest}".encode())
+        who = f"{credentials.access_key}/{today.scope}"
+        signature = f"AWS4-HMAC-SHA256 Credential={who}, SignedHeaders={names}, Signature={mac.hexdigest()}"
+        added.append(("authorization", signature))
+        return added
+
+    def _tick(self, second: int) -> tuple[int, str, str]:
+        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        self._moment = moment = (second, date, date[:8])
+        return moment
+
+    def _turn(self, credentials: Credentials, day: str) -> _Day:
+        key = f"AWS4{credentials.secret_key}".encode()
+        for word in (day, self._region, self._service, "aws4_request"):
+            key = hmac.digest(key, word.encode(), "sha256")
+        scope = f"{day}/{self._region}/{self._service}/aws4_request"
+        # Copying a started HMAC is half the price of `hmac.digest` with the bare key.
+        self._day = today = _Day(credentials, day, scope, hmac.new(key, digestmod="sha256"))
+        return today
+
+
+def quote_key(key: str) -> str:
+    """Percent-encode a key for the request path: UTF-8, with `A-Z a-z 0-9 - _ . ~ /` as they are.
+
+    A key that UTF-8 cannot carry (a lone surrogate) is a `UnicodeEncodeError`, which is a `ValueError`.
+    """
+    return key if _PLAIN_KEY(key) else quote(key, safe="/-_.~")
+
+
+def quote_query(params: Sequence[tuple[str, str]]) -> str:
+    """Return the canonical query string, ready to sign and to send: names and values encoded, then sorted."""
+    # Sorted as pairs: in a joined string "=" would take part in the order, and come after "-" and the digits.
+    pairs = sorted([(quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in params])
+    return "&".join([f"{name}={value}" for name, value in pairs])

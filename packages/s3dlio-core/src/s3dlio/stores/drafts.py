@@ -1,0 +1,288 @@
+"""Drafts: files that appear whole or not at all.
+
+A file is never written in place. It grows as a draft, under a name of its own in the directory of its target,
+and takes the target's name in one system call: whoever reads sees the old file or the new one. A draft that
+its process did not live to finish is hidden from listings and swept away later.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import stat
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from s3dlio.errors import InvalidUriError, LocalFileError, PreconditionFailedError
+from s3dlio.fileio import translated
+
+if TYPE_CHECKING:
+    from s3dlio.uri import Uri
+
+_REOPEN = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_CREATE = _REOPEN | os.O_CREAT | os.O_EXCL
+# O_PATH, because a directory that may be written but not listed is a good place for a file.
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+_DRAFT = re.compile(r"\.s3dlio-(\d{1,7})-[0-9a-f]{16}\.tmp")
+_STALE_AFTER = 3600.0  # seconds
+_SWEEPS_REMEMBERED = 10_000
+_RESERVED_FROM = 1 << 20  # bytes; below, a full disk shows in the first write just as well
+_CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM)
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def replacing(
+    uri: Uri, size: int | None = None, *, exclusive: bool = False, durable: bool = False
+) -> Generator[int, None, None]:
+    """Yield a descriptor to write the new content of `uri` with; when the block ends well it is the content.
+
+    After an exception the old file is as it was. Missing directories are made. `size` in bytes reserves the
+    space first. See `draft` for the options.
+
+    Raises:
+        PreconditionFailedError: `exclusive`, and there is a file already.
+    """
+    with (
+        _writing(uri, exclusive=exclusive),
+        _parent(uri, durable=durable) as (directory, name),
+        draft(directory, name, size, exclusive=exclusive, durable=durable) as fd,
+    ):
+        yield fd
+
+
+@contextmanager
+def draft(
+    directory: int, name: str, size: int | None = None, *, exclusive: bool = False, durable: bool = False
+) -> Generator[int, None, None]:
+    """Yield a descriptor of a new file, which is called `name` in `directory`, also a descriptor, in the end.
+
+    A symbolic link of that name is replaced, never followed. The mode is that of the file replaced, else what
+    the umask leaves of 0666; until then only the owner can open it. `exclusive` replaces nothing. `durable`
+    returns when the disk has the file and its name. Raises OSError.
+    """
+    mode = _mode(directory, name, exclusive=exclusive)
+    temporary, fd = _create(directory)
+    try:
+        try:
+            _reserve(fd, size)
+            yield fd
+            _settle(fd, mode, durable=durable)
+        finally:
+            os.close(fd)  # network file systems may notice only here that the disk is full
+        _publish(directory, temporary, name, exclusive=exclusive, durable=durable)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=directory)
+        raise
+
+
+def begin(uri: Uri, size: int | None) -> str:
+    """Create a draft for `uri` that outlives this call, and return its path. `size` in bytes is reserved."""
+    with _writing(uri), _parent(uri) as (directory, name):
+        _mode(directory, name)  # what cannot be replaced in the end is refused at once
+        temporary, fd = _create(directory)
+        path = f"{uri.key[: -len(name)]}{temporary}"
+        try:
+            _reserve(fd, size)
+            os.ftruncate(fd, size or 0)
+        except BaseException:
+            forget(path)
+            raise
+        finally:
+            os.close(fd)
+    return path
+
+
+def reopen(path: str) -> int:
+    """Open a draft for writing; the caller closes the descriptor."""
+    return os.open(path, _REOPEN)
+
+
+def finish(uri: Uri, path: str, *, exclusive: bool = False, durable: bool = False) -> None:
+    """Give the draft at `path` the name it was begun for; the options are those of `draft`."""
+    with _writing(uri, exclusive=exclusive), _parent(uri) as (directory, name):
+        mode = _mode(directory, name, exclusive=exclusive)
+        fd = reopen(path)
+        try:
+            _settle(fd, mode, durable=durable)
+        finally:
+            os.close(fd)
+        _publish(directory, os.path.basename(path), name, exclusive=exclusive, durable=durable)
+
+
+def forget(path: str) -> None:
+    """Remove a draft; one that is gone already is success."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def is_draft(name: str) -> bool:
+    """Tell whether a file name is that of a draft."""
+    return name.startswith(".s3dlio-") and _DRAFT.fullmatch(name) is not None
+
+
+def is_live(name: str) -> bool:
+    """Tell whether the process that a draft is named after still runs on this machine."""
+    found = _DRAFT.fullmatch(name)
+    if found is None:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def make_directories(path: str, *, durable: bool = False) -> None:
+    """Create a directory and those above it that are missing; with `durable` the disk has them on return."""
+    missing: list[str] = []
+    above = path
+    while durable and not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    os.makedirs(path, exist_ok=True)
+    for made in missing:
+        _sync_directory(os.path.dirname(made))
+
+
+@contextmanager
+def _writing(uri: Uri, *, exclusive: bool = False) -> Generator[None, None, None]:
+    with translated(uri, "write"):
+        try:
+            yield
+        except FileExistsError as problem:
+            if not exclusive:
+                raise
+            message = f"{uri} exists already, and only a new file was asked for"
+            raise PreconditionFailedError(message, str(uri)) from problem
+
+
+@contextmanager
+def _parent(uri: Uri, *, durable: bool = False) -> Generator[tuple[int, str], None, None]:
+    """Yield a descriptor of the directory of the file, which is made where missing, and its name in there."""
+    head, _, name = uri.key.rpartition("/")
+    if name in ("", ".", ".."):
+        raise InvalidUriError(
+            f"{uri} names a directory, and cannot hold bytes: add a file name, or use mkdir", str(uri)
+        )
+    directory = _open_directory(uri, head or "/", durable=durable)
+    try:
+        _sweep(head or "/")
+        yield directory, name
+    finally:
+        os.close(directory)
+
+
+def _open_directory(uri: Uri, path: str, *, durable: bool) -> int:
+    try:
+        with suppress(FileNotFoundError):
+            return os.open(path, _DIRECTORY)
+        make_directories(path, durable=durable)
+        return os.open(path, _DIRECTORY)
+    except (FileExistsError, NotADirectoryError) as problem:
+        raise LocalFileError(
+            f"cannot write {uri}: a part of the path is a file, and a file holds no other files",
+            str(uri),
+            errno=errno.ENOTDIR,
+        ) from problem
+
+
+def _create(directory: int) -> tuple[str, int]:
+    temporary = f".s3dlio-{os.getpid()}-{os.urandom(8).hex()}.tmp"
+    return temporary, os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+
+
+def _mode(directory: int, name: str, *, exclusive: bool = False) -> int:
+    """Return the permission bits that a new file of this name gets; raise for what no file may replace."""
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if exclusive:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if stat.S_ISLNK(found.st_mode):
+            found = os.stat(name, dir_fd=directory)
+    except FileNotFoundError:
+        return 0o666 & ~_umask()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):  # renaming over /dev/null would take it from everybody
+        raise OSError(errno.ENXIO, "there is a device, a FIFO or a socket")
+    return stat.S_IMODE(found.st_mode) & 0o777
+
+
+def _umask() -> int:
+    """Return the umask. `os.umask` can only set it, for all threads at once; the kernel also tells it."""
+    fd = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(fd, 4096)
+    finally:
+        os.close(fd)
+    return int(text.partition(b"\nUmask:")[2].split(None, 1)[0], 8)
+
+
+def _reserve(fd: int, size: int | None) -> None:
+    """Take the space from the file system before any byte is written, where it can be taken.
+
+    Not `posix_fallocate`: where the file system cannot reserve, the C library writes to each block instead.
+    """
+    if size is None or size < _RESERVED_FROM:
+        return
+    while _LIBC.fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size)) != 0:
+        code = ctypes.get_errno()
+        if code in _CANNOT_RESERVE:
+            return
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+
+
+def _settle(fd: int, mode: int, *, durable: bool) -> None:
+    os.fchmod(fd, mode)
+    if durable:
+        os.fsync(fd)
+
+
+def _publish(directory: int, temporary: str, name: str, *, exclusive: bool, durable: bool) -> None:
+    if exclusive:  # a link is not made where something is, whereas a rename replaces it
+        os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+        os.unlink(temporary, dir_fd=directory)
+    else:
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    if durable:
+        _sync_directory(".", directory)
+
+
+def _sync_directory(path: str, directory: int | None = None) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+_swept: dict[str, float] = {}
+
+
+def _sweep(path: str) -> None:
+    """Remove the drafts that dead processes left in a directory; looks at each directory once an hour."""
+    now = time.monotonic()
+    if now - _swept.get(path, -_STALE_AFTER) < _STALE_AFTER:
+        return
+    if len(_swept) >= _SWEEPS_REMEMBERED:
+        _swept.clear()
+    _swept[path] = now
+    with suppress(OSError), os.scandir(path) as entries:  # tidying up must not fail a write
+        for entry in entries:
+            if is_draft(entry.name) and _is_stale(entry):
+                os.unlink(entry.path)
+
+
+def _is_stale(entry: os.DirEntry[str]) -> bool:
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_AFTER and not is_live(entry.name)

@@ -1,0 +1,218 @@
+"""The read contract over HTTP: exactly the bytes of one version of the object, or an error.
+
+Status, range, length, size and ETag of every answer are compared with what was asked. A body that breaks off is
+resumed where it broke, pinned to the version it began with; without an ETag it starts over.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from s3dlio import checksum
+from s3dlio.errors import IntegrityError, NotFoundError, ObjectChangedError, PreconditionFailedError
+from s3dlio.http.wire import Exchange, Head
+from s3dlio.stores.service import HEAVY, Service
+from s3dlio.stores.store import Received
+
+if TYPE_CHECKING:
+    from s3dlio.stores.service import Fields
+    from s3dlio.stores.store import Place
+    from s3dlio.uri import Uri
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})").fullmatch
+_UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})").fullmatch
+_REQUESTED_CHECKSUM = ("x-amz-checksum-mode", "ENABLED")
+
+
+class RangeRead:
+    """One range of one object, received in place; see `stores.store.Store.read` for the parameters.
+
+    `to_end` says that the object is wanted up to its end: a service that ignores ranges may send it all at once.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_got",
+        "_memory",
+        "_place",
+        "_ranged",
+        "fresh",
+        "heavy",
+        "length",
+        "offset",
+        "pin",
+        "service",
+        "size",
+        "stored",
+        "to_end",
+        "uri",
+        "verify",
+    )
+
+    def __init__(
+        self,
+        service: Service,
+        uri: Uri,
+        offset: int,
+        length: int,
+        place: Place,
+        *,
+        pin: str | None,
+        to_end: bool,
+        verify: bool,
+    ) -> None:
+        self.service = service
+        self.uri = uri
+        self.offset = offset
+        self.length = length
+        self.pin = pin
+        self.to_end = to_end
+        self.verify = verify
+        self.fresh = False
+        self.heavy = pin is not None and length >= HEAVY
+        self.size = -1
+        self.stored: tuple[checksum.Algorithm, str] | None = None
+        self._place = place
+        self._memory: memoryview | None = None
+        self._got = 0
+        self._ranged = True
+        self._exchange: Exchange | None = None
+
+    def restart(self) -> None:
+        """Forget what was received: it was not the object."""
+        self._got = 0
+        self._exchange = None
+        self.fresh = True
+
+    def prepare(self) -> Exchange:
+        """Ask for what is still missing of the range."""
+        self._count_received()
+        fields: list[tuple[str, str]] = []
+        if self._ranged:
+            fields.append(("range", f"bytes={self.offset + self._got}-{self.offset + self.length - 1}"))
+        if self.pin is not None:
+            fields.append(("if-match", self.pin))
+        if self.verify:
+            fields.append(_REQUESTED_CHECKSUM)
+        origin, request = self.service.request("GET", self.uri, fields=fields)
+        return Exchange(origin, request, self, fresh=self.fresh)
+
+    def _count_received(self) -> None:
+        """Keep what the last attempt received, if the next one can be sure to continue the same version."""
+        if self._exchange is None:
+            return
+        self._got = self._got + self._exchange.received if self.pin is not None and self._ranged else 0
+        self._exchange = None
+
+    def begin(self, head: Head, length: int | None) -> memoryview | None:
+        """Check the answer against the question before a byte of it is placed."""
+        if head.status == 206:
+            start, end, size = self._content_range(head)
+        elif head.status == 200:
+            if length is None:
+                return None
+            start, end, size = self._whole(length)
+        else:
+            return None
+        self._check(head, start, end, size)
+        if length is not None and length != end - start:
+            raise IntegrityError(f"the answer has {length} bytes, its Content-Range says {end - start}")
+        return None if length is None else self._take_place(head, start, end, size)
+
+    def _take_place(self, head: Head, start: int, end: int, size: int) -> memoryview:
+        if self._memory is None or len(self._memory) != end - self.offset:
+            self._memory = self._place(size, end - self.offset)
+        if self.verify and self.stored is None:
+            self.stored = checksum.stored_checksum(head.fields)
+        return self._memory[start - self.offset :] if start > self.offset else self._memory
+
+    def _content_range(self, head: Head) -> tuple[int, int, int]:
+        text = head.fields.get("content-range", "")
+        match = _CONTENT_RANGE(text)
+        if match is None:
+            raise IntegrityError(f"the answer is partial and its Content-Range is {text!r}")
+        start, end, size = int(match[1]), int(match[2]) + 1, int(match[3])
+        if start != self.offset + self._got or end != min(self.offset + self.length, size):
+            raise IntegrityError(
+                f"asked for bytes {self.offset + self._got}-{self.offset + self.length - 1}, got {text!r}"
+            )
+        return start, end, size
+
+    def _whole(self, length: int) -> tuple[int, int, int]:
+        """Judge an answer that is not partial although a range was asked for."""
+        if self._got or self.offset:
+            self.restart()
+            self._ranged = not (self.to_end and self.offset == 0)
+            raise IntegrityError("the service ignored the range of the request")
+        if self._ranged and length >= self.length:
+            # All of it, or cut to the range without saying so: only a request without a range tells.
+            if not self.to_end:
+                self._refuse_unranged(length)
+            self._ranged = False
+            if length == self.length:
+                raise IntegrityError("the service answered a range with 200")
+        return 0, length, length
+
+    def _refuse_unranged(self, length: int) -> None:
+        if length == self.length:
+            return
+        error = IntegrityError(f"the service ignored the range and sent all {length} bytes")
+        error.retryable = False  # type: ignore[misc]  # it will ignore it again
+        raise error
+
+    def _check(self, head: Head, start: int, end: int, size: int) -> None:
+        etag = head.fields.get("etag")
+        if self.pin is not None and etag != self.pin:
+            raise ObjectChangedError(f"{self.uri} was replaced while it was read: its ETag is {etag} now, not {self.pin}")
+        if self.size not in (-1, size):
+            raise ObjectChangedError(f"{self.uri} was replaced while it was read: its size is {size} now, not {self.size}")
+        self.size = size
+        self.pin = self.pin or etag
+
+    def conclude(self, exchange: Exchange) -> Received:
+        """Return what was received, or raise what the answer says instead."""
+        head = exchange.head
+        assert head is not None
+        if head.status in (200, 206):
+            return self._received(exchange, head)
+        if head.status == 416:
+            return self._past_the_end(exchange, head)
+        error = self.service.error(exchange, self.uri)
+        if isinstance(error, PreconditionFailedError) and self.pin is not None:
+            raise ObjectChangedError(f"{self.uri} was replaced while it was read", str(self.uri)) from error
+        if isinstance(error, NotFoundError) and self._memory is not None:
+            raise ObjectChangedError(f"{self.uri} was deleted while it was read", str(self.uri)) from error
+        raise error
+
+    def _received(self, exchange: Exchange, head: Head) -> Received:
+        if exchange.body or self._memory is None:
+            self._copy_collected(exchange, head)
+        assert self._memory is not None
+        return Received(self.size, len(self._memory), self.pin, self.stored)
+
+    def _copy_collected(self, exchange: Exchange, head: Head) -> None:
+        """Place a body that came without a length: chunked, or ended by the peer closing."""
+        body = exchange.body
+        if head.status == 200 and not exchange.keep_alive and "transfer-encoding" not in head.fields:
+            raise IntegrityError("the answer has no length: it may have been cut off anywhere")
+        start, end, size = self._content_range(head) if head.status == 206 else self._whole(len(body))
+        if len(body) != end - start:
+            raise IntegrityError(f"the answer has {len(body)} bytes, its Content-Range says {end - start}")
+        self._check(head, start, end, size)
+        self._take_place(head, start, end, size)[:] = body
+
+    def _past_the_end(self, exchange: Exchange, head: Head) -> Received:
+        match = _UNSATISFIED(head.fields.get("content-range", ""))
+        if match is not None and int(match[1]) <= self.offset:
+            return self._empty(int(match[1]))
+        if self.offset == 0 and self._ranged and match is None:
+            self._ranged = False  # an empty object, told in a service's own way
+            raise IntegrityError("the service refused a range from the start of the object without its size")
+        if match is None:
+            return self._empty(self.offset)
+        raise self.service.error(exchange, self.uri)
+
+    def _empty(self, size: int) -> Received:
+        self._place(size, 0)
+        return Received(size, 0, self.pin)
