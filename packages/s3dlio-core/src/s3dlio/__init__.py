@@ -1,0 +1,161 @@
+"""Training data and checkpoints between object storage and tensors: one API over every backend.
+
+The public names and nothing else. Each is loaded from its module on first use, so that importing this costs nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from s3dlio._version import __version__
+
+if TYPE_CHECKING:
+    from s3dlio_torch import ObjectStoreIterableDataset as ObjectStoreIterableDataset  # pants: no-infer-dep
+    from s3dlio_torch import ObjectStoreMapDataset as ObjectStoreMapDataset  # pants: no-infer-dep
+    from s3dlio_torch import S3IterableDataset as S3IterableDataset  # pants: no-infer-dep
+    from s3dlio_torch import S3MapDataset as S3MapDataset  # pants: no-infer-dep
+
+    from s3dlio.aio import (
+        copy_async,
+        delete_async,
+        exists_async,
+        get_async,
+        get_into_async,
+        get_many_async,
+        get_range_async,
+        list_async,
+        mkdir_async,
+        put_async,
+        put_bytes_async,
+        put_many_async,
+        stat_async,
+        stat_many_async,
+    )
+    from s3dlio.buffer import BytesView
+    from s3dlio.errors import (
+        AccessDeniedError,
+        BucketNotFoundError,
+        CertificateError,
+        CheckpointCorruptError,
+        CheckpointError,
+        CheckpointIncompleteError,
+        CredentialsError,
+        DeadlineExceededError,
+        IntegrityError,
+        InvalidRangeError,
+        InvalidUriError,
+        LocalFileError,
+        NetworkError,
+        NotFoundError,
+        ObjectChangedError,
+        PartialFailureError,
+        PreconditionFailedError,
+        RequestError,
+        S3dlioError,
+        ServerError,
+        ThrottledError,
+    )
+    from s3dlio.logging_ import init_logging
+    from s3dlio.processes import mp_get
+    from s3dlio.tree import download, upload
+    from s3dlio.verbs import (
+        configure,
+        copy,
+        create_bucket,
+        delete,
+        delete_bucket,
+        exists,
+        get,
+        get_into,
+        get_many,
+        get_many_stats,
+        get_object,
+        get_range,
+        iter_many,
+        list,  # noqa: A004 - the verb's name
+        list_containers,
+        list_full_uris,
+        list_iter,
+        list_keys,
+        list_objects,
+        mkdir,
+        put,
+        put_bytes,
+        put_many,
+        reset,
+        stat,
+        stat_many,
+        stat_object,
+    )
+else:
+    from s3dlio._names import here as __dir__
+    from s3dlio._names import load as __getattr__
+
+__all__ = [
+    "AccessDeniedError",
+    "BucketNotFoundError",
+    "BytesView",
+    "CertificateError",
+    "CheckpointCorruptError",
+    "CheckpointError",
+    "CheckpointIncompleteError",
+    "CredentialsError",
+    "DeadlineExceededError",
+    "IntegrityError",
+    "InvalidRangeError",
+    "InvalidUriError",
+    "LocalFileError",
+    "NetworkError",
+    "NotFoundError",
+    "ObjectChangedError",
+    "PartialFailureError",
+    "PreconditionFailedError",
+    "RequestError",
+    "S3dlioError",
+    "ServerError",
+    "ThrottledError",
+    "__version__",
+    "configure",
+    "copy",
+    "copy_async",
+    "create_bucket",
+    "delete",
+    "delete_async",
+    "delete_bucket",
+    "download",
+    "exists",
+    "exists_async",
+    "get",
+    "get_async",
+    "get_into",
+    "get_into_async",
+    "get_many",
+    "get_many_async",
+    "get_many_stats",
+    "get_object",
+    "get_range",
+    "get_range_async",
+    "init_logging",
+    "iter_many",
+    "list",
+    "list_async",
+    "list_containers",
+    "list_full_uris",
+    "list_iter",
+    "list_keys",
+    "list_objects",
+    "mkdir",
+    "mkdir_async",
+    "mp_get",
+    "put",
+    "put_async",
+    "put_bytes",
+    "put_bytes_async",
+    "put_many",
+    "put_many_async",
+    "reset",
+    "stat",
+    "stat_async",
+    "stat_many",
+    "stat_many_async",
+    "stat_object",
+    "upload",
+]

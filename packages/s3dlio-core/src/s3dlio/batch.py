@@ -1,0 +1,210 @@
+"""Many objects: which driver carries them, how many at once, and what waits for its consumer.
+
+Coroutines of network stores share one multiplexing thread; those of local stores, which block, share the I/O threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from s3dlio.http import background, blocking
+from s3dlio.steps import Offload, Task, Together
+
+if TYPE_CHECKING:
+    from s3dlio.buffer import BytesView
+
+T = TypeVar("T")
+_LOCAL = ("file://", "direct:/")
+
+
+class Stoppable(Protocol):
+    """Work that can be asked to stop."""
+
+    def stop(self) -> None:
+        """Ask it to; returns at once."""
+        ...
+
+
+def is_local(uri: object) -> bool:
+    """Tell whether a URI is of a scheme whose coroutines block."""
+    return isinstance(uri, str) and uri.startswith(_LOCAL)
+
+
+def run(task: Task[T], *, local: bool) -> T:
+    """Run a coroutine that spans many objects and return its result."""
+    return blocking.run(task) if local else background.run(task)
+
+
+def submit(task: Task[Any], done: Callable[[Any, BaseException | None], None], *, local: bool) -> Stoppable:
+    """Start a coroutine beside the caller; `done` is called in another thread and must not block."""
+    return blocking.submit(task, done) if local else background.submit(task, done)
+
+
+async def together(
+    items: Iterable[T], make: Callable[[T], Task[Any]], uri_of: Callable[[T], str], limit: int, keep_errors: bool
+) -> builtins.list[Any]:
+    """Run `make(item)` for each item, `limit` at once; results in order, with errors in their place if wanted."""
+
+    def tasks() -> Iterator[Task[Any]]:
+        for item in items:
+            yield _guarded(item, make, uri_of(item), keep_errors)
+
+    return await Together(tasks(), limit)
+
+
+async def _guarded(item: T, make: Callable[[T], Task[Any]], uri: str, keep_errors: bool) -> Any:
+    try:
+        if not is_local(uri):
+            return await make(item)
+        return await Offload(lambda: blocking.run(make(item)))
+    except Exception as error:
+        if keep_errors and not isinstance(error, blocking.Stopped):
+            return error
+        raise
+
+
+class Ahead:
+    """Objects fetched ahead of their consumer: at most `limit` items and about `most_bytes` bytes unclaimed.
+
+    Iterating gives (index, result) in input order, or as they come with `ordered=False`. The first error is raised in
+    its place. Closing, or losing the last reference, stops what is under way.
+    """
+
+    def __init__(
+        self, uris: Iterable[str], make: Callable[[str], Task[BytesView]], *, limit: int, most_bytes: int, ordered: bool
+    ) -> None:
+        self._uris = enumerate(uris)
+        self._make = make
+        self._limit = limit
+        self._most_bytes = most_bytes
+        self._ordered = ordered
+        self._arrivals: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+        self._ready: dict[int, tuple[Any, BaseException | None]] = {}
+        self._under_way: dict[int, Stoppable] = {}
+        self._bytes = 0
+        self._largest = 0
+        self._exhausted = False
+
+    def __iter__(self) -> Iterator[tuple[int, BytesView]]:
+        """Yield the results; a generator, so that dropping it ends the work."""
+        index = 0
+        try:
+            while True:
+                self._refill()
+                if not self._under_way and not self._ready:
+                    return
+                if self._ordered and index in self._ready:
+                    yield index, self._claim(index)
+                    index += 1
+                elif not self._ordered and self._ready:
+                    first = next(iter(self._ready))
+                    yield first, self._claim(first)
+                else:
+                    self._take(self._arrivals.get())
+        finally:
+            for job in self._under_way.values():
+                job.stop()
+
+    def _refill(self) -> None:
+        while not self._exhausted and len(self._under_way) + len(self._ready) < self._limit and self._has_room():
+            try:
+                index, uri = next(self._uris)
+            except StopIteration:
+                self._exhausted = True
+                return
+            self._start(index, uri)
+        while not self._arrivals.empty():
+            self._take(self._arrivals.get())
+
+    def _has_room(self) -> bool:
+        expected = self._bytes + (len(self._under_way) + 1) * self._largest
+        return expected <= self._most_bytes or not (self._under_way or self._ready)
+
+    def _start(self, index: int, uri: str) -> None:
+        arrivals = self._arrivals
+
+        def done(result: Any, problem: BaseException | None) -> None:
+            arrivals.put((index, result, problem))
+
+        self._under_way[index] = submit(self._make(uri), done, local=is_local(uri))
+
+    def _take(self, arrival: tuple[int, Any, BaseException | None]) -> None:
+        index, result, problem = arrival
+        del self._under_way[index]
+        self._ready[index] = (result, problem)
+        if problem is None:
+            self._bytes += len(result)
+            self._largest = max(self._largest, len(result))
+
+    def _claim(self, index: int) -> BytesView:
+        result, problem = self._ready.pop(index)
+        if problem is not None:
+            raise problem
+        self._bytes -= len(result)
+        return result  # type: ignore[no-any-return]
+
+
+async def awaited(task: Task[T], *, local: bool) -> T:
+    """Await a store's coroutine inside asyncio; a cancel stops it and waits until nothing is written any more."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: Any, problem: BaseException | None) -> None:
+        if future.done():
+            return
+        if problem is None:
+            future.set_result(result)
+        else:
+            future.set_exception(problem)
+
+    def done(result: Any, problem: BaseException | None) -> None:
+        _mailbox(loop).deliver(settle, result, problem)
+
+    job = submit(task, done, local=local)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        job.stop()
+        await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()
+        raise
+
+
+class _Mailbox:
+    """Outcomes for one asyncio loop: many of them with one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.letters: builtins.list[tuple[Callable[..., None], Any, BaseException | None]] = []
+        self.called = False
+
+    def deliver(self, settle: Callable[..., None], result: Any, problem: BaseException | None) -> None:
+        self.letters.append((settle, result, problem))
+        if self.called:
+            return
+        self.called = True
+        try:
+            self.loop.call_soon_threadsafe(self._open)
+        except RuntimeError:  # the asyncio loop is closed: nobody waits any more
+            _mailboxes.pop(id(self.loop), None)
+
+    def _open(self) -> None:
+        self.called = False
+        letters, self.letters = self.letters, []
+        for settle, result, problem in letters:
+            settle(result, problem)
+
+
+_mailboxes: dict[int, _Mailbox] = {}
+
+
+def _mailbox(loop: asyncio.AbstractEventLoop) -> _Mailbox:
+    box = _mailboxes.get(id(loop))
+    if box is None or box.loop is not loop:
+        box = _mailboxes[id(loop)] = _Mailbox(loop)
+    return box

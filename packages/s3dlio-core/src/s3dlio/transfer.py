@@ -1,0 +1,167 @@
+"""One object as many ranges or parts: planned here, once for every backend.
+
+A read begins with its first part, whose answer tells the size and the version; the others are pinned to that version
+and land side by side in the same memory. What a listing or a stat said before may only plan, never decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from s3dlio.buffer import BytesView, lease
+from s3dlio.errors import IntegrityError, ObjectChangedError, S3dlioError
+from s3dlio.steps import Shield, Task, Together
+
+if TYPE_CHECKING:
+    from s3dlio.checksum import Algorithm
+    from s3dlio.stores.store import Part, Received, Store, Upload
+    from s3dlio.uri import Uri
+
+_SIDE_BY_SIDE = 8  # ranges or parts of one object under way
+
+
+class _Landing:
+    """The memory of one read: leased when its size is known, or the caller's own."""
+
+    def __init__(self, offset: int, length: int | None, into: memoryview | None) -> None:
+        self.offset = offset
+        self.length = length
+        self.into = into
+        self.view: BytesView | None = None
+        self.total = 0
+        self.memory = memoryview(b"")
+
+    def place(self, size: int, part: int) -> memoryview:
+        """Return where the first part goes; what follows it has its place behind."""
+        rest = max(0, size - self.offset)
+        self.total = rest if self.length is None else min(self.length, rest)
+        if self.into is not None:
+            self.memory = self.into[: self.total]
+        else:
+            self.view = lease(self.total)
+            self.memory = memoryview(self.view)
+        return self.memory if part == self.total else self.memory[:part]
+
+
+async def read(store: Store, uri: Uri, offset: int = 0, length: int | None = None) -> BytesView:
+    """Return the bytes of a range, or of the whole object, in leased memory."""
+    landing = await _land(store, uri, offset, length, None)
+    assert landing.view is not None
+    return landing.view
+
+
+async def read_into(store: Store, uri: Uri, offset: int, into: memoryview) -> int:
+    """Fill `into` from `offset` on; return how many bytes there were."""
+    if not len(into):
+        return 0
+    return (await _land(store, uri, offset, len(into), into)).total
+
+
+async def _land(store: Store, uri: Uri, offset: int, length: int | None, into: memoryview | None) -> _Landing:
+    landing = _Landing(offset, length, into)
+    if length == 0:
+        landing.place(offset, 0)
+        return landing
+    try:
+        await _fill(store, uri, landing)
+    except (ObjectChangedError, _WholeChecksumError):
+        # Replaced meanwhile, or damaged on the way: one more time from the start, then it is an error.
+        landing = _Landing(offset, length, into)
+        await _fill(store, uri, landing)
+    return landing
+
+
+class _WholeChecksumError(IntegrityError):
+    """The parts arrived, and together they are not the object that was stored."""
+
+
+async def _fill(store: Store, uri: Uri, landing: _Landing) -> None:
+    part, offset, length = store.limits.part_size, landing.offset, landing.length
+    first = await store.read(
+        uri, offset, part if length is None else min(part, length), landing.place, to_end=length is None
+    )
+    if first.length >= landing.total:
+        return
+    if first.etag is None:
+        await _read_at_once(store, uri, landing)
+        return
+    rest = await Together(_others(store, uri, landing, first), _SIDE_BY_SIDE)
+    if first.stored is not None and first.size == landing.total:
+        _verify(uri, first, rest)
+
+
+async def _read_at_once(store: Store, uri: Uri, landing: _Landing) -> None:
+    """Read without splitting: nothing would tell whether the parts are of one version."""
+    again = await store.read(uri, landing.offset, landing.total, landing.place, to_end=landing.length is None)
+    if again.length != landing.total:
+        raise ObjectChangedError(f"{uri} was replaced while it was read", str(uri))
+
+
+def _others(store: Store, uri: Uri, landing: _Landing, first: Received) -> Iterator[Task[Received]]:
+    part = store.limits.part_size
+    algorithm = first.stored[0] if first.stored is not None else None
+    for at in range(first.length, landing.total, part):
+        memory = landing.memory[at : at + part]
+        yield _one(store, uri, landing.offset + at, memory, first, algorithm)
+
+
+async def _one(
+    store: Store, uri: Uri, offset: int, memory: memoryview, first: Received, algorithm: Algorithm | None
+) -> Received:
+    received = await store.read(
+        uri, offset, len(memory), lambda size, length: memory[:length], pin=first.etag, algorithm=algorithm
+    )
+    if received.length != len(memory) or received.size != first.size:
+        raise ObjectChangedError(f"{uri} was replaced while it was read: its size changed", str(uri))
+    return received
+
+
+def _verify(uri: Uri, first: Received, rest: Sequence[Received]) -> None:
+    assert first.stored is not None
+    algorithm, stored = first.stored
+    whole = first.digest
+    for part in rest:
+        if whole is None or part.digest is None:
+            return
+        whole = algorithm.combine(whole, part.digest, part.length)
+    if whole is not None and algorithm.encode(whole) != stored:
+        raise _WholeChecksumError(f"{uri}: what arrives does not have the checksum that is stored", str(uri))
+
+
+async def write(store: Store, uri: Uri, data: memoryview, *, if_none_match: bool = False) -> None:
+    """Store an object: small ones at once, large ones as parts of the same memory, side by side."""
+    if len(data) < 2 * store.limits.part_size:
+        await store.write(uri, data, if_none_match=if_none_match)
+        return
+    part = part_size(store, uri, len(data))
+    upload = await store.start_upload(uri, len(data))
+    try:
+        pieces = (
+            store.write_part(upload, number, at, data[at : at + part])
+            for number, at in enumerate(range(0, len(data), part), 1)
+        )
+        parts: list[Part] = await Together(pieces, _SIDE_BY_SIDE)
+        await store.complete_upload(upload, parts, if_none_match=if_none_match)
+    except BaseException as problem:
+        await Shield(abort(store, upload, problem))
+        raise
+
+
+async def abort(store: Store, upload: Upload, problem: BaseException) -> None:
+    """Drop an upload after `problem`; if that fails too, the problem says what is left behind."""
+    try:
+        await store.abort_upload(upload)
+    except S3dlioError as error:
+        problem.add_note(f"the upload {upload.id} of {upload.uri} could not be aborted either: {error}")
+
+
+def part_size(store: Store, uri: Uri, size: int) -> int:
+    """Return the part size for an object of `size` bytes, large enough for the backend's number of parts."""
+    limits = store.limits
+    part = limits.part_size
+    while part * limits.most_parts < size:
+        part *= 2
+    if part > limits.largest_put:
+        raise S3dlioError(f"{uri}: {size} bytes are more than this backend stores in one object", str(uri))
+    return part
