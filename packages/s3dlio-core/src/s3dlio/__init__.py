@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING
 from s3dlio._version import __version__
 
 if TYPE_CHECKING:
-    from s3dlio_torch import ObjectStoreIterableDataset as ObjectStoreIterableDataset  # pants: no-infer-dep
-    from s3dlio_torch import ObjectStoreMapDataset as ObjectStoreMapDataset  # pants: no-infer-dep
-    from s3dlio_torch import S3IterableDataset as S3IterableDataset  # pants: no-infer-dep
-    from s3dlio_torch import S3MapDataset as S3MapDataset  # pants: no-infer-dep
-
     from s3dlio.aio import (
         copy_async,
         delete_async,
@@ -85,9 +80,15 @@ if TYPE_CHECKING:
         stat_many,
         stat_object,
     )
+    from s3dlio_torch import ObjectStoreIterableDataset as ObjectStoreIterableDataset  # pants: no-infer-dep
+    from s3dlio_torch import ObjectStoreMapDataset as ObjectStoreMapDataset  # pants: no-infer-dep
+    from s3dlio_torch import S3IterableDataset as S3IterableDataset  # pants: no-infer-dep
+    from s3dlio_torch import S3MapDataset as S3MapDataset  # pants: no-infer-dep
 else:
-    from s3dlio._names import here as __dir__
-    from s3dlio._names import load as __getattr__
+    from s3dlio import _names
+
+    __dir__ = _names.here
+    __getattr__ = _names.load
 
 __all__ = [
     "AccessDeniedError",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3dlio import batch, operations, verbs
 from s3dlio.operations import Pattern
+from s3dlio.uri import parse
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -68,7 +69,7 @@ async def list_async(uri: str, recursive: bool = False, pattern: Pattern = None)
 
 
 async def _listed(uri: str, recursive: bool, pattern: Pattern) -> builtins.list[str]:
-    root = verbs.parse(uri).root
+    root = parse(uri).root
     return [root + key async for page in operations.entries(uri, recursive, pattern) for key, _ in page]
 
 

@@ -13,12 +13,15 @@ import pickle
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, SupportsIndex
+from functools import cache
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy as np
 
 from s3dlio.errors import S3dlioError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _UINT8 = np.dtype(np.uint8)
 _ALIGNMENT = 64  # JAX and TensorFlow alias a buffer on the CPU only from this alignment on
@@ -100,7 +103,9 @@ def _map(capacity: int, count: int) -> list[_Slab]:
     try:
         mapping = mmap.mmap(-1, capacity * count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as problem:
-        raise S3dlioError(f"cannot get {capacity * count} bytes of memory for a buffer: {problem.strerror}") from problem
+        raise S3dlioError(
+            f"cannot get {capacity * count} bytes of memory for a buffer: {problem.strerror}"
+        ) from problem
     if capacity >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         mapping.madvise(mmap.MADV_HUGEPAGE)
     address = np.frombuffer(mapping, dtype=_UINT8).ctypes.data
@@ -110,7 +115,7 @@ def _map(capacity: int, count: int) -> list[_Slab]:
 POOL = _Pool(_large_kept())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _lease_type(capacity: int) -> Any:
     """Return the class of leases of one size class: a C array that exports its memory natively and notices its end."""
     return type("Lease", (ctypes.c_ubyte * capacity,), {"__slots__": ("slab",), "__del__": _release})
@@ -145,7 +150,7 @@ class BytesView(np.ndarray[Any, np.dtype[np.uint8]]):
 
     def memoryview(self) -> memoryview:
         """Return a memoryview of the bytes, without a copy."""
-        return memoryview(self)
+        return memoryview(cast("Buffer", self))
 
     def to_bytes(self) -> bytes:
         """Return a copy as `bytes`."""
@@ -153,22 +158,22 @@ class BytesView(np.ndarray[Any, np.dtype[np.uint8]]):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Decode the bytes to text."""
-        return str(memoryview(self), encoding, errors)
+        return str(self.memoryview(), encoding, errors)
 
     def __getitem__(self, index: Any) -> Any:
         """Return an int for an integer index, and a view of the same memory for a slice."""
         item = super().__getitem__(index)
-        return int(item) if isinstance(item, np.uint8) else item
+        return int(item) if type(item) is np.uint8 else item
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the bytes as ints."""
-        return iter(memoryview(self))
+        return iter(self.memoryview())
 
     def __contains__(self, item: object) -> bool:
         """Tell whether a byte value or a run of bytes occurs in the view."""
         if isinstance(item, SupportsIndex):
-            return bool((np.asarray(self) == int(item.__index__())).any())
-        return bytes(memoryview(item)) in self.tobytes()  # type: ignore[arg-type]
+            return item.__index__() in self.memoryview()
+        return bytes(memoryview(cast("Buffer", item))) in self.tobytes()
 
     def __bool__(self) -> bool:
         """Tell whether there are any bytes."""
@@ -177,10 +182,10 @@ class BytesView(np.ndarray[Any, np.dtype[np.uint8]]):
     def __eq__(self, other: object) -> Any:
         """Compare by value with a bytes-like object."""
         try:
-            theirs = np.frombuffer(other, dtype=_UINT8) if len(other) else np.empty(0, _UINT8)  # type: ignore[call-overload,arg-type]
-        except (TypeError, ValueError, BufferError):
+            theirs = memoryview(cast("Buffer", other))
+        except TypeError:
             return NotImplemented
-        return np.array_equal(np.frombuffer(self, dtype=_UINT8) if self.size else np.empty(0, _UINT8), theirs)
+        return self.nbytes == theirs.nbytes and np.array_equal(_flat(self.memoryview()), _flat(theirs))
 
     def __ne__(self, other: object) -> Any:
         """Compare by value with a bytes-like object."""
@@ -205,8 +210,13 @@ class BytesView(np.ndarray[Any, np.dtype[np.uint8]]):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle as a buffer: out of band without a copy from protocol 5 on."""
         if protocol.__index__() >= 5 and self.flags.c_contiguous:
-            return _restore, (pickle.PickleBuffer(self),)
+            return _restore, (pickle.PickleBuffer(cast("Buffer", self)),)
         return _restore, (self.tobytes(),)
+
+
+def _flat(memory: memoryview) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    data = memory if memory.c_contiguous else memory.tobytes()
+    return np.frombuffer(data, dtype=_UINT8) if memory.nbytes else np.empty(0, _UINT8)
 
 
 def _restore(data: Any) -> BytesView:

@@ -91,9 +91,7 @@ def check_regular(status: os.stat_result, uri: Uri) -> None:
         return
     if stat.S_ISDIR(status.st_mode):
         raise NotFoundError(f"{uri} is a directory, not an object: list it, or name a file in it", str(uri))
-    raise LocalFileError(
-        f"{uri} is not a regular file, and has no bytes to call its own", str(uri), errno=errno.EINVAL
-    )
+    raise LocalFileError(f"{uri} is not a regular file, and has no bytes to call its own", str(uri), errno=errno.EINVAL)
 
 
 def open_regular(uri: Uri) -> tuple[int, os.stat_result]:

@@ -12,7 +12,8 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from s3dlio import transfer, uri as uris
+from s3dlio import transfer
+from s3dlio import uri as uris
 from s3dlio.errors import InvalidUriError, NotFoundError
 from s3dlio.relay import relay
 from s3dlio.stores import store_for
@@ -21,11 +22,11 @@ from s3dlio.uri import Uri
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from s3dlio.buffer import BytesView
     from s3dlio.stores.store import Entry, ObjectInfo
 
 Pattern: TypeAlias = str | re.Pattern[str] | None
-_MANY = 1000
+Listed: TypeAlias = "builtins.list[tuple[str, Entry | None]]"
+"""A page of a listing: keys with what is known of them; a sub-prefix has no entry."""
 
 
 def get(uri: str) -> Any:
@@ -126,13 +127,13 @@ async def copy(source: str, target: str) -> None:
     await relay(store_for(origin), origin, store_for(goal), goal)
 
 
-async def entries(uri: str, recursive: bool, pattern: Pattern) -> AsyncIterator[builtins.list[tuple[str, Entry | None]]]:
+async def entries(uri: str, recursive: bool, pattern: Pattern) -> AsyncIterator[Listed]:
     """Yield pages of (key, entry) in lexicographic order; a sub-prefix has no entry."""
     where = uris.parse(uri)
     start = relative_start(where)
     wanted = matcher(pattern)
     async for page in store_for(where).pages(where, recursive=recursive):
-        found: builtins.list[tuple[str, Entry | None]] = [(entry[0], entry) for entry in page.entries]
+        found: Listed = [(entry[0], entry) for entry in page.entries]
         if page.prefixes:
             found += [(prefix, None) for prefix in page.prefixes]
             found.sort(key=lambda each: each[0])
@@ -155,14 +156,14 @@ def matcher(pattern: Pattern) -> Callable[[str], Any] | None:
         return None
     if isinstance(pattern, str):
         return _glob(pattern)
-    if isinstance(pattern, re.Pattern):
+    if isinstance(pattern, re.Pattern):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
         return pattern.search
     raise TypeError(f"pattern must be a glob such as '*.npz' or a compiled re.Pattern, not {pattern!r}")
 
 
 def container(name: str) -> Uri:
     """Return the container that a URI or a bare S3 bucket name names."""
-    if not isinstance(name, str):
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
         raise TypeError(f"a bucket is named by a str, not {type(name).__name__}: {name!r:.200}")
     where = uris.parse(name if "://" in name else f"s3://{name}")
     if where.key and not where.is_local:

@@ -47,9 +47,7 @@ def _measure(shares: list[list[str]], jobs: int) -> tuple[list[dict[str, Any]], 
     command = [sys.executable, "-c", _CHILD, json.dumps(sys.path)]
     with ExitStack() as stack:
         children = [
-            stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            )
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
             for _ in shares
         ]
         stack.callback(lambda: [child.kill() for child in children])
@@ -82,12 +80,17 @@ def serve() -> None:
     """Be a reading process: take a share from standard input, say so, and read it on the next line."""
     order = json.loads(sys.stdin.readline())
     config.change(**order["settings"])
-    print(json.dumps("ready"), flush=True)
+    _answer("ready")
     sys.stdin.readline()
     outcome: dict[str, Any] = {"objects": 0, "bytes": 0, "failed": 0, "error": None}
     share: list[str] = order["share"]
     batch.run(_drop_all(share, order["jobs"], outcome), local=all(map(batch.is_local, share)))
-    print(json.dumps(outcome), flush=True)
+    _answer(outcome)
+
+
+def _answer(message: object) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
 
 
 async def _drop_all(share: list[str], jobs: int, outcome: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ class _Piece:
 
     def place(self, size: int, length: int) -> memoryview:
         """Lease what is needed."""
-        self.memory = memoryview(lease(length))
+        self.memory = lease(length).memoryview()
         return self.memory
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from s3dlio.http.pool import Pool
@@ -85,3 +85,7 @@ class Together(Generic[T]):
     def __await__(self) -> Generator[Any, list[T], list[T]]:
         """Hand the step to the driver."""
         return (yield self)
+
+
+Step: TypeAlias = Transfer | Pause | Offload[Any] | Shield[Any] | Together[Any]
+"""Everything that a driver is asked for."""

@@ -40,7 +40,7 @@ class _Landing:
             self.memory = self.into[: self.total]
         else:
             self.view = lease(self.total)
-            self.memory = memoryview(self.view)
+            self.memory = self.view.memoryview()
         return self.memory if part == self.total else self.memory[:part]
 
 

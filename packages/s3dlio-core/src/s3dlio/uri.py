@@ -91,9 +91,13 @@ def _check_key(text: str, key: str) -> None:
         try:
             length = len(key.encode())
         except UnicodeEncodeError as problem:
-            raise InvalidUriError(f"the key of {text!r} is not valid Unicode: it holds a lone surrogate", None) from problem
+            raise InvalidUriError(
+                f"the key of {text!r} is not valid Unicode: it holds a lone surrogate", None
+            ) from problem
     if length > _MAX_KEY_BYTES:
-        raise InvalidUriError(f"the key is {length} bytes long, at most {_MAX_KEY_BYTES} can be stored: {text[:80]!r}…", text)
+        raise InvalidUriError(
+            f"the key is {length} bytes long, at most {_MAX_KEY_BYTES} can be stored: {text[:80]!r}…", text
+        )
     if "\0" in key:
         raise InvalidUriError(f"the key of {text!r} holds a NUL character, which no backend stores", text)
 

@@ -7,7 +7,8 @@ import threading
 from typing import TypeVar
 
 from s3dlio.errors import S3dlioError
-from s3dlio.http.multiplex import Done, Job, Loop
+from s3dlio.http.jobs import Done, Job
+from s3dlio.http.multiplex import Loop
 from s3dlio.steps import Task
 from s3dlio.workers import PROCESS, Scope
 

@@ -18,7 +18,7 @@ from s3dlio.http.connection import SLICE, Connection
 from s3dlio.http.patience import Pace, Patience
 from s3dlio.http.pool import Pool
 from s3dlio.http.wire import Exchange
-from s3dlio.steps import Offload, Pause, Shield, Task, Together, Transfer
+from s3dlio.steps import Offload, Pause, Shield, Step, Task, Together, Transfer
 from s3dlio.workers import Scope
 
 T = TypeVar("T")
@@ -68,16 +68,16 @@ def submit(task: Task[T], done: Callable[[T | None, BaseException | None], None]
     return scope
 
 
-def _perform(step: object, scope: Scope) -> Any:
-    if type(step) is Transfer:
+def _perform(step: Step, scope: Scope) -> Any:
+    if isinstance(step, Transfer):
         return transfer(step.pool, step.exchange, scope)
-    if type(step) is Together:
+    if isinstance(step, Together):
         return _Crew(iter(step.tasks), scope).work(step.limit)
-    if type(step) is Offload:
+    if isinstance(step, Offload):
         return step.function()
-    if type(step) is Shield:
+    if isinstance(step, Shield):
         return run(step.task, Scope())
-    if type(step) is Pause:
+    if isinstance(step, Pause):  # pyright: ignore[reportUnnecessaryIsInstance]  # coroutines have no step type
         return _pause(step.seconds, scope)
     raise TypeError(f"a store's coroutine awaited {step!r}, which is no step")
 

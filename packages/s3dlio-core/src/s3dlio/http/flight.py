@@ -9,7 +9,7 @@ from s3dlio.http.patience import Patience
 
 if TYPE_CHECKING:
     from s3dlio.http.connection import Connection
-    from s3dlio.http.multiplex import Job
+    from s3dlio.http.jobs import Job
     from s3dlio.http.pool import Pool
     from s3dlio.http.wire import Exchange
 

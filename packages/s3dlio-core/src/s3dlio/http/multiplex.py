@@ -12,7 +12,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from s3dlio import workers
 from s3dlio.errors import DeadlineExceededError, S3dlioError
@@ -20,83 +20,12 @@ from s3dlio.http import blocking
 from s3dlio.http.blocking import Stopped
 from s3dlio.http.connection import SLICE, Connection
 from s3dlio.http.flight import Flight
+from s3dlio.http.jobs import Done, Group, Job
 from s3dlio.http.wire import Origin
-from s3dlio.steps import Offload, Pause, Shield, Task, Together, Transfer
+from s3dlio.steps import Offload, Pause, Shield, Step, Task, Together, Transfer
 from s3dlio.workers import Scope
 
-T = TypeVar("T")
-Done = Callable[[Any, BaseException | None], None]
 _LARGE_BODY = 256 << 10  # bytes still to come from which on a thread of its own is cheaper
-
-
-class Job:
-    """A coroutine on a loop. `stop` may be called from any thread; `done` is called in the loop's thread."""
-
-    __slots__ = (
-        "_done",
-        "children",
-        "ended",
-        "flight",
-        "loop",
-        "pause",
-        "scope",
-        "shielded",
-        "stopping",
-        "task",
-    )
-
-    def __init__(self, loop: Loop, task: Task[Any], done: Done, scope: Scope) -> None:
-        self.loop = loop
-        self.task = task
-        self._done = done
-        self.scope = scope
-        self.flight: Flight | None = None
-        self.pause: object = None
-        self.children: set[Job] = set()
-        self.ended = False
-        self.stopping = False
-        self.shielded = False
-
-    def stop(self) -> None:
-        """Ask the coroutine to end: what it waits for is given up, its clean-up still runs."""
-        self.scope.stop()
-        self.loop.post(self._stop_here)
-
-    def _stop_here(self) -> None:
-        if self.ended or self.stopping or self.shielded:
-            return
-        self.stopping = True
-        self.scope.stop()
-        for child in list(self.children):
-            child._stop_here()
-        flight = self.flight
-        if self.pause is not None or (flight is not None and self.loop.drop(flight)):
-            self.pause = None
-            self.resume(None, Stopped())
-
-    def resume(self, answer: Any, problem: BaseException | None) -> None:
-        """Let the coroutine go on, in the loop's thread."""
-        self.loop.ready.append((self, answer, problem))
-
-    def step(self, answer: Any, problem: BaseException | None) -> None:
-        """Run the coroutine up to what it awaits next."""
-        self.flight = None
-        try:
-            step = self.task.send(answer) if problem is None else self.task.throw(problem)
-        except StopIteration as stop:
-            self._end(stop.value, None)
-        except BaseException as error:
-            self._end(None, error)
-        else:
-            try:
-                self.loop.dispatch(self, step)
-            except BaseException as error:
-                self.resume(None, error)
-
-    def _end(self, result: Any, problem: BaseException | None) -> None:
-        self.ended = True
-        self.loop.jobs.discard(self)
-        self._done(result, problem)
 
 
 class Loop:
@@ -148,21 +77,21 @@ class Loop:
     def abandon(self, problem: BaseException) -> None:
         """End every coroutine with `problem`: the loop itself has failed."""
         for job in list(self.jobs):
-            job._end(None, problem)
+            job.end(None, problem)
 
     # What the coroutines ask for
 
-    def dispatch(self, job: Job, step: object) -> None:
+    def dispatch(self, job: Job, step: Step) -> None:
         """Carry out what a coroutine awaits."""
-        if type(step) is Transfer:
+        if isinstance(step, Transfer):
             self._transfer(job, step)
-        elif type(step) is Together:
-            _Group(self, job, step).fill()
-        elif type(step) is Pause:
+        elif isinstance(step, Together):
+            Group(self, job, step).fill()
+        elif isinstance(step, Pause):
             self._pause(job, step.seconds)
-        elif type(step) is Offload:
+        elif isinstance(step, Offload):
             self._offload(job, step.function)
-        elif type(step) is Shield:
+        elif isinstance(step, Shield):  # pyright: ignore[reportUnnecessaryIsInstance]  # coroutines have no step type
             self._shield(job, step.task)
         else:
             raise TypeError(f"a store's coroutine awaited {step!r}, which is no step")
@@ -401,55 +330,3 @@ class Loop:
                 flight.check()
             except DeadlineExceededError as error:
                 self._land(flight, error)
-
-
-class _Group:
-    """Coroutines side by side on one loop, for the coroutine that awaits them all."""
-
-    def __init__(self, loop: Loop, parent: Job, step: Together[Any]) -> None:
-        self.loop = loop
-        self.parent = parent
-        self.tasks = enumerate(iter(step.tasks))
-        self.limit = step.limit
-        self.scope = Scope(parent.scope)
-        self.results: dict[int, Any] = {}
-        self.problem: BaseException | None = None
-
-    def fill(self) -> None:
-        """Start coroutines while there are places, and end with the last of them."""
-        try:
-            while self.problem is None and len(self.parent.children) < self.limit:
-                index, task = next(self.tasks)
-                self._start(index, task)
-        except StopIteration:
-            pass
-        except BaseException as error:
-            self._fail(error)
-        if not self.parent.children:
-            self._end()
-
-    def _start(self, index: int, task: Task[Any]) -> None:
-        def done(result: Any, problem: BaseException | None) -> None:
-            self.parent.children.discard(job)
-            self.results[index] = result
-            if problem is not None:
-                self._fail(problem)
-            self.fill()
-
-        job = self.loop.start(task, done, self.scope)
-        self.parent.children.add(job)
-        if self.parent.stopping:
-            job._stop_here()
-
-    def _fail(self, problem: BaseException) -> None:
-        if self.problem is None:
-            self.problem = problem
-            self.scope.stop()
-            for child in list(self.parent.children):
-                child._stop_here()
-
-    def _end(self) -> None:
-        if self.problem is not None:
-            self.parent.resume(None, self.problem)
-        else:
-            self.parent.resume([self.results[index] for index in range(len(self.results))], None)

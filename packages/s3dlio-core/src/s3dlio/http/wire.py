@@ -54,8 +54,8 @@ class Receiver(Protocol):
 class Exchange:
     """A request and its response.
 
-    `request` is the whole head as it goes on the wire and `payload` the body; `fresh` asks for a new connection. Drivers send both, then put what
-    arrives at `target()` and report it to `advance` until `done`.
+    `request` is the whole head as it goes on the wire and `payload` the body; `fresh` asks for a new connection.
+    Drivers send both, then put what arrives at `target()` and report it to `advance` until `done`.
     """
 
     __slots__ = (
@@ -288,20 +288,21 @@ class _Chunks:
 
 def _fields(origin: Origin, raw: bytes) -> dict[str, str]:
     text = raw.decode("latin-1")
-    plain = not (" \r\n" in text or ":  " in text or "\t" in text)
-    try:
-        pairs = [line.split(": ", 1) for line in text[:-2].split("\r\n")] if plain and text else []
-        fields = {name.lower(): value for name, value in pairs}
-    except ValueError:
-        plain = False
-    if not plain:
-        pairs = [list(pair) for pair in _FIELD.findall(text)]
-        fields = {name.lower(): value for name, value in pairs}
+    pairs = _plain_pairs(text) or [list(pair) for pair in _FIELD.findall(text)]
+    fields = {name.lower(): value for name, value in pairs}
     if len(fields) == len(pairs) <= _MOST_FIELDS:
         return fields
     if len(pairs) > _MOST_FIELDS:
         raise NetworkError(f"bad framing: {origin} sent {len(pairs)} header fields")
     return _join(origin, pairs)
+
+
+def _plain_pairs(text: str) -> list[list[str]] | None:
+    """Split fields that have exactly one space around their values, as nearly all have: twice as fast."""
+    if not text or " \r\n" in text or ":  " in text or "\t" in text:
+        return None
+    pairs = [line.split(": ", 1) for line in text[:-2].split("\r\n")]
+    return pairs if min(map(len, pairs)) == 2 else None
 
 
 def _join(origin: Origin, pairs: list[list[str]]) -> dict[str, str]:

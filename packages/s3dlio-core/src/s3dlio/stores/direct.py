@@ -48,16 +48,19 @@ class DirectStore(LocalStore):
     limits = Limits(part_size=16 << 20, smallest_part=_PAGE)
 
     def _receive(self, uri: Uri, fd: int, memory: memoryview, offset: int) -> int:
+        done = 0
         try:
             with _direct(fd):
-                return _read(fd, memory, offset, _alignment(fd))
+                done = _read(fd, memory, offset, _alignment(fd))
         except OSError as problem:
             if problem.errno not in _REFUSED:
                 raise
-        _warn(uri, fd)
-        count = fileio.read_into(fd, memory, offset)
-        os.posix_fadvise(fd, offset, count, os.POSIX_FADV_DONTNEED)
-        return count
+            _warn(uri, fd)
+        if done == len(memory):
+            return done
+        done += fileio.read_into(fd, memory[done:], offset + done)
+        os.posix_fadvise(fd, offset, done, os.POSIX_FADV_DONTNEED)
+        return done
 
     def _send(self, uri: Uri, fd: int, data: memoryview, offset: int) -> None:
         alignment = _alignment(fd)
@@ -140,7 +143,7 @@ def _aligned(memory: memoryview, alignment: Alignment) -> bool:
 
 
 def _read(fd: int, memory: memoryview, offset: int, alignment: Alignment) -> int:
-    """Fill `memory` from `offset` on; returns how many bytes there were, fewer only at the file's end."""
+    """Fill `memory` from `offset` on; returns how many bytes came, fewer if it stopped inside a block."""
     tail = len(memory) % alignment.block
     straight = offset % alignment.block == 0 and _aligned(memory, alignment)
     if not straight or (tail and len(memory) < _ONE_CALL):

@@ -21,9 +21,7 @@ def open_s3(settings: Settings) -> Store:
     pace = Pace(settings.first_byte_timeout, settings.progress_bytes, settings.progress_window)
     pool = Pool(connect_timeout=settings.connect_timeout, ca_bundle=settings.ca_bundle, pace=pace)
     service = S3Service(chain, unsigned_payload=settings.unsigned_payload)
-    return S3Store(
-        service, pool, part_size=settings.part_size, attempts=settings.max_attempts, verify=settings.verify
-    )
+    return S3Store(service, pool, part_size=settings.part_size, attempts=settings.max_attempts, verify=settings.verify)
 
 
 def open_file(settings: Settings) -> Store:

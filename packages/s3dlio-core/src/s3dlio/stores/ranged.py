@@ -16,7 +16,6 @@ from s3dlio.stores.service import HEAVY, Service
 from s3dlio.stores.store import Received
 
 if TYPE_CHECKING:
-    from s3dlio.stores.service import Fields
     from s3dlio.stores.store import Place
     from s3dlio.uri import Uri
 
@@ -164,9 +163,13 @@ class RangeRead:
     def _check(self, head: Head, start: int, end: int, size: int) -> None:
         etag = head.fields.get("etag")
         if self.pin is not None and etag != self.pin:
-            raise ObjectChangedError(f"{self.uri} was replaced while it was read: its ETag is {etag} now, not {self.pin}")
+            raise ObjectChangedError(
+                f"{self.uri} was replaced while it was read: its ETag is {etag} now, not {self.pin}"
+            )
         if self.size not in (-1, size):
-            raise ObjectChangedError(f"{self.uri} was replaced while it was read: its size is {size} now, not {self.size}")
+            raise ObjectChangedError(
+                f"{self.uri} was replaced while it was read: its size is {size} now, not {self.size}"
+            )
         self.size = size
         self.pin = self.pin or etag
 

@@ -18,12 +18,12 @@ from s3dlio.errors import (
     S3dlioError,
 )
 from s3dlio.http.client import Budget, perform
+from s3dlio.steps import Offload
 from s3dlio.stores import xml
 from s3dlio.stores.ranged import RangeRead
 from s3dlio.stores.s3listing import ListRequest
 from s3dlio.stores.service import HEAVY, Request
 from s3dlio.stores.store import Limits, ObjectInfo, Page, Part, Received, Upload
-from s3dlio.steps import Offload
 from s3dlio.uri import Uri
 
 if TYPE_CHECKING:
@@ -293,7 +293,9 @@ def _combined(parts: Sequence[Part]) -> int | None:
 
 def _partial(container: Uri, failures: Sequence[tuple[str, str, str]]) -> PartialFailureError:
     errors: dict[str, Exception] = {
-        f"s3://{container.container}/{key}": S3dlioError(f"{code}: {message}", f"s3://{container.container}/{key}", code=code)
+        f"s3://{container.container}/{key}": S3dlioError(
+            f"{code}: {message}", f"s3://{container.container}/{key}", code=code
+        )
         for key, code, message in failures
     }
     key, code, message = failures[0]

@@ -116,7 +116,10 @@ def _message(kind: type[S3dlioError], head: Head, uri: Uri, code: str | None, sa
 
 
 def _retry_after(head: Head) -> float | None:
-    """Return the wait that the service asks for, in seconds: `x-amz-retry-after` is in ms, `Retry-After` s or a date."""
+    """Return the wait that the service asks for, in seconds.
+
+    `x-amz-retry-after` is in milliseconds, `Retry-After` in seconds or a date.
+    """
     try:
         if "x-amz-retry-after" in head.fields:
             return int(head.fields["x-amz-retry-after"]) / 1000

@@ -13,6 +13,8 @@ from s3dlio.uri import Uri
 if TYPE_CHECKING:
     from s3dlio.stores.service import Service
 
+_ERROR_LENGTH = 4096  # bytes: an error document is shorter, and a page cut here is no document at all
+
 
 class ListRequest:
     """The page behind `token`; None is the first. Keys come percent-encoded, since XML cannot hold every key."""
@@ -44,9 +46,10 @@ class ListRequest:
     def conclude(self, exchange: Exchange) -> ListPage:
         """Parse the page; one that is cut off or not a listing is asked for again."""
         assert exchange.head is not None
-        if exchange.head.status != 200 or parse_error(exchange.body[:512]) is not None:
+        body = bytes(exchange.body)
+        if exchange.head.status != 200 or parse_error(body[:_ERROR_LENGTH]) is not None:
             raise self.service.error(exchange, self.uri)
         try:
-            return parse_list(exchange.body)
+            return parse_list(body)
         except ValueError as problem:
             raise IntegrityError(f"incomplete listing of {self.uri}: {problem}", str(self.uri)) from problem

@@ -58,9 +58,7 @@ class Request:
         origin, head = self.service.request(
             self.method, self.uri, query=self.query, fields=self.fields, payload=self.payload
         )
-        return Exchange(
-            origin, head, self, payload=self.payload, heads_only=self.method == "HEAD", fresh=self.fresh
-        )
+        return Exchange(origin, head, self, payload=self.payload, heads_only=self.method == "HEAD", fresh=self.fresh)
 
     def begin(self, head: Head, length: int | None) -> memoryview | None:
         """Have the answer collected."""
