@@ -1,4 +1,4 @@
-"""Local file input and output: what the kernel does by halves is done whole, and its refusals are explained."""
+"""Local file input and output: half-done system calls are finished, and refusals are explained."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def descriptor(tmp_path: Path) -> int:
 
 
 class TestReading:
-    def test_F5_short_counts_are_read_on_from(
-        self, descriptor: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_F5_short_counts_are_read_on_from(self, descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
         real = os.preadv
         monkeypatch.setattr(os, "preadv", lambda fd, to, at: real(fd, (to[0][:3],), at))
         memory = bytearray(8)
@@ -41,9 +39,7 @@ class TestReading:
 
 
 class TestWriting:
-    def test_F5_short_counts_are_written_on_from(
-        self, descriptor: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_F5_short_counts_are_written_on_from(self, descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
         real = os.pwrite
         monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:3], at))
         fileio.write_from(descriptor, memoryview(b"abcdefgh"), 1)
@@ -146,9 +142,7 @@ class TestAVersion:
             (-1_000, "1969-12-31T23:59:59.999999Z"),
         ],
     )
-    def test_has_a_time_in_rfc_3339_to_the_microsecond(
-        self, tmp_path: Path, nanoseconds: int, text: str
-    ) -> None:
+    def test_has_a_time_in_rfc_3339_to_the_microsecond(self, tmp_path: Path, nanoseconds: int, text: str) -> None:
         path = tmp_path / "file"
         path.touch()
         os.utime(path, ns=(0, nanoseconds))

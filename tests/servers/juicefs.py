@@ -15,9 +15,7 @@ from tests.servers.process import HOST, S3Server, ServerStartError, free_port, s
 ACCESS_KEY = "juicekey"
 SECRET_KEY = "juicesecret"
 VOLUME_OPTIONS = "--storage file --trash-days 0 --compress none --no-update"
-GATEWAY_OPTIONS = (
-    "--multi-buckets --keep-etag --object-tag --object-meta --no-usage-report --no-bgjob --cache-size 0"
-)
+GATEWAY_OPTIONS = "--multi-buckets --keep-etag --object-tag --object-meta --no-usage-report --no-bgjob --cache-size 0"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ error that shows the end of its log.
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ HOST = "127.0.0.1"
 PROBE_SECONDS = 0.02
 PROBES = 3000  # a minute: a cold start on a busy machine takes a few seconds
 GRACE_SECONDS = 10
+
+# Asks Linux to end the program when the thread that started it is gone: a killed test run leaves no server behind.
+PR_SET_PDEATHSIG = 1
+TIED = f"import ctypes, os, sys; ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class ServerStartError(RuntimeError):
@@ -49,7 +54,7 @@ def serving(command: Sequence[str], *, port: int, log: Path, env: Mapping[str, s
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-c", TIED, *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,6 +1,8 @@
 """The servers are real: they answer, they check what they say they check, and they end with the session."""
 
 import os
+import select
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,6 +48,33 @@ def test_a_server_has_ended_when_its_block_is_left(tmp_path: Path) -> None:
         port = int(server.endpoint.rpartition(":")[2])
         assert accepts(port)
     assert not accepts(port)
+
+
+def test_a_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from tests.servers.process import free_port, serving\n"
+        "port = free_port()\n"
+        "command = [sys.executable, '-m', 'http.server', '-b', '127.0.0.1', str(port)]\n"
+        "with serving(command, port=port, log=Path('log'), env={}) as pid:\n"
+        "    print(pid, flush=True)\n"
+        "    sys.stdin.read()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    path = os.pathsep.join(entry or "." for entry in sys.path)
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert starter.stdout is not None
+    server = os.pidfd_open(int(starter.stdout.readline()))
+    starter.communicate()
+    ended, _, _ = select.select([server], [], [], 30)
+    os.close(server)
+    assert ended == [server]
 
 
 def test_a_server_that_dies_is_an_error_that_shows_its_log(tmp_path: Path) -> None:

@@ -94,9 +94,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(aws, "time", clock)
-    monkeypatch.setattr(
-        botocore.credentials, "datetime", SimpleNamespace(datetime=clock, timedelta=datetime.timedelta)
-    )
+    monkeypatch.setattr(botocore.credentials, "datetime", SimpleNamespace(datetime=clock, timedelta=datetime.timedelta))
     return clock
 
 
@@ -124,9 +122,7 @@ def test_keys_of_the_environment_are_found(monkeypatch: pytest.MonkeyPatch) -> N
     assert Chain().credentials() == Credentials("AKIDENV", "env-secret", "env-token")
 
 
-def test_a_named_profile_wins_over_keys_of_the_environment(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_named_profile_wins_over_keys_of_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys_in_the_environment(monkeypatch)
     (home / ".aws" / "credentials").write_text("[p]\naws_access_key_id = AKIDP\naws_secret_access_key = ps\n")
     assert Chain("p").credentials() == Credentials("AKIDP", "ps")
@@ -193,6 +189,23 @@ def test_a_failing_refresh_leaves_valid_credentials_in_use_and_is_not_repeated_e
     assert chain.credentials().access_key == "AKIDBACK"
 
 
+@pytest.mark.parametrize("minutes_left", [12, 8], ids=["botocore keeps quiet", "botocore raises"])
+def test_while_refreshing_fails_it_is_tried_less_and_less_often(
+    process: Process, clock: Clock, minutes_left: int
+) -> None:
+    process.answers("AKIDHOLDS", minutes=60)
+    chain = Chain("p")
+    held = chain.credentials()
+    process.fails()
+    clock.passed = (60 - minutes_left) * 60
+    runs = process.runs
+    for _ in range(40):
+        assert chain.credentials() is held
+        clock.passed += 0.5
+    # The waits are at least 1, 2, 4, 8 and 16 seconds.
+    assert 2 <= process.runs - runs <= 5
+
+
 def test_expired_credentials_that_cannot_be_renewed_are_an_error(process: Process, clock: Clock) -> None:
     process.answers("AKIDGONE", minutes=60)
     chain = Chain("p")
@@ -215,10 +228,15 @@ def test_while_one_thread_refreshes_the_others_use_what_they_have(process: Proce
     refreshing = threading.Thread(target=lambda: later.append(chain.credentials()))
     refreshing.start()
     (process.folder / "started").read_text()
-    meanwhile = [chain.credentials() for _ in range(3)]
+    meanwhile: list[Credentials] = []
+    other = threading.Thread(target=lambda: meanwhile.append(chain.credentials()))
+    other.start()
+    other.join(timeout=30)
+    before_the_end = list(meanwhile)
     (process.folder / "go").write_text("go")
     refreshing.join()
-    assert meanwhile == [now] * 3
+    other.join()
+    assert before_the_end == [now]
     assert [each.access_key for each in later] == ["AKIDNEXT"]
 
 
@@ -276,9 +294,7 @@ def test_a_stray_line_end_in_a_key_is_an_error_that_does_not_repeat_it(
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "printed", ['{"SecretAccessKey": "canary"', "[1]", '{"Version": 1, "Token": "canary"}']
-)
+@pytest.mark.parametrize("printed", ['{"SecretAccessKey": "canary"', "[1]", '{"Version": 1, "Token": "canary"}'])
 def test_what_a_process_prints_never_reaches_an_error(process: Process, printed: str) -> None:
     process.prints(printed)
     with pytest.raises(CredentialsError, match="profile 'p'") as caught:

@@ -24,14 +24,10 @@ HOST = "bucket.s3.eu-west-1.amazonaws.com"
 
 _character = st.characters(exclude_categories=["Cs"])
 _keys = st.text(st.one_of(st.sampled_from("ab/.%+ ~-_*'()=&?#é漢😀"), _character), min_size=1, max_size=30)
-_params = st.lists(
-    st.tuples(st.text(_character, min_size=1, max_size=8), st.text(_character, max_size=8)), max_size=5
-)
+_params = st.lists(st.tuples(st.text(_character, min_size=1, max_size=8), st.text(_character, max_size=8)), max_size=5)
 _visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 _secrets = st.text(_visible, min_size=1, max_size=50)
-_names = st.sampled_from(
-    ["range", "x-amz-meta-a", "x-amz-meta-b", "content-type", "user-agent", "expect", "if-match"]
-)
+_names = st.sampled_from(["range", "x-amz-meta-a", "x-amz-meta-b", "content-type", "user-agent", "expect", "if-match"])
 _values = st.text(st.sampled_from("ab \t=;,\"'"), max_size=15)
 
 
@@ -52,7 +48,7 @@ def botocores(
         "s3",
         "eu-west-1",
     )
-    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    moment = datetime.datetime.fromtimestamp(int(now), datetime.UTC)
     with (
         mock.patch.object(botocore.auth, "get_current_datetime", return_value=moment),
         mock.patch.object(signer, "payload", return_value=payload_hash),
@@ -91,9 +87,7 @@ def test_a_signature_is_botocores_for_any_request(
     assert dict(ours) == botocores(credentials, method, path, query, headers, payload_hash, now)
 
 
-@pytest.mark.parametrize(
-    "key", ["a/../b", "..", ".", "a//b", "/lead", "//x", "a/./b", "a%2Fb", "a+b", "a b", "é/漢"]
-)
+@pytest.mark.parametrize("key", ["a/../b", "..", ".", "a//b", "/lead", "//x", "a/./b", "a%2Fb", "a+b", "a b", "é/漢"])
 def test_a_key_is_signed_as_it_is_sent_and_never_normalised(key: str) -> None:
     credentials = Credentials("AKIDEXAMPLE", "secret")
     path = f"/bucket/{quote_key(key)}"
@@ -162,9 +156,7 @@ def test_a_key_that_utf8_cannot_carry_is_refused() -> None:
 
 
 def test_parameters_are_sorted_by_encoded_name_and_not_by_the_joined_text() -> None:
-    assert (
-        quote_query([("a-b", "1"), ("a", "2"), ("a", "1"), ("ü", "/+ ")]) == "%C3%BC=%2F%2B%20&a=1&a=2&a-b=1"
-    )
+    assert quote_query([("a-b", "1"), ("a", "2"), ("a", "1"), ("ü", "/+ ")]) == "%C3%BC=%2F%2B%20&a=1&a=2&a-b=1"
     assert quote_query([]) == ""
 
 

@@ -63,9 +63,7 @@ def entry(
     return f"<Contents>{gap}{gap.join(leaves)}{gap}</Contents>"
 
 
-def listing(
-    contents: list[str], *, gap: str = "", encoded: bool = True, more: str = "", token: str = ""
-) -> bytes:
+def listing(contents: list[str], *, gap: str = "", encoded: bool = True, more: str = "", token: str = "") -> bytes:
     inner = [
         "<Name>bucket</Name>",
         "<EncodingType>url</EncodingType>" if encoded else "",
@@ -99,9 +97,7 @@ def answered(body: bytes) -> ListPage | None:
 def aws_page(size: int) -> bytes:
     order = ["Key", "LastModified", "ETag", "Size", "StorageClass"]
     one = ("2024-01-01T00:00:00.000Z", '"00ff"', "STANDARD")
-    return listing(
-        [entry((f"a-{i:03d}", i, *one), order, EXTRAS[0], "", quote_plus) for i in range(size)], token="t=="
-    )
+    return listing([entry((f"a-{i:03d}", i, *one), order, EXTRAS[0], "", quote_plus) for i in range(size)], token="t==")
 
 
 @given(
@@ -122,9 +118,7 @@ def test_a_page_comes_back_as_it_was_written(
 ) -> None:
     encode: Callable[[str], str] = quote_plus if encoded else escape
     contents = [entry(each, order, extra, gap, encode) for each, extra in zip(entries, extras, strict=False)]
-    groups = "".join(
-        f"<CommonPrefixes><Prefix>{encode(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes
-    )
+    groups = "".join(f"<CommonPrefixes><Prefix>{encode(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes)
     body = listing(contents, gap=gap, encoded=encoded, more=groups, token="1/&amp;")
     assert parse_list(body) == ListPage(entries, prefixes, True, "1/&") == parsed(body)
 
@@ -192,10 +186,7 @@ def test_a_page_agrees_with_botocores_parser() -> None:
     keys = ["a+b", "a b", "a%41", "a/b", "é", "tab\t", "line\n", "\x01", "<&>"]
     order = ["Key", "LastModified", "ETag", "Size", "StorageClass"]
     body = listing(
-        [
-            entry((key, 9, "2024-01-01T00:00:00Z", '"e"', "STANDARD"), order, "", "", quote_plus)
-            for key in keys
-        ],
+        [entry((key, 9, "2024-01-01T00:00:00Z", '"e"', "STANDARD"), order, "", "", quote_plus) for key in keys],
         more="<CommonPrefixes><Prefix>x+%2B/</Prefix></CommonPrefixes>",
     )
     shape = botocore.session.Session().get_service_model("s3").operation_model("ListObjectsV2").output_shape
@@ -242,6 +233,8 @@ def test_a_truncated_page_without_a_token_is_an_incomplete_listing() -> None:
         (keys_page("a").replace(b"<Key>a</Key>", b"<Key>a</Key><Key>b</Key>"), "holds <Key> twice"),
         (keys_page("a%FF"), "invalid start byte"),
         (keys_page("a\x01"), "not a whole XML document"),
+        (keys_page("a]]>b"), "not a whole XML document"),
+        (keys_page("b", "a" * 200_000), "a text longer than 65536 bytes"),
         (keys_page("a") + keys_page("b"), "not a whole XML document"),
     ],
 )
@@ -299,10 +292,7 @@ def test_an_error_document_tells_code_message_and_request() -> None:
     assert error is not None
     assert (error.code, error.message, error.request_id) == ("NoSuchKey", "It's gone", "R1")
     assert dict(error.extra) == {"Key": "a&b", "HostId": "h"}
-    assert (
-        xml.parse_error(b"<ErrorResponse>" + body.removeprefix(PROLOG.encode()) + b"</ErrorResponse>")
-        == error
-    )
+    assert xml.parse_error(b"<ErrorResponse>" + body.removeprefix(PROLOG.encode()) + b"</ErrorResponse>") == error
 
 
 def test_an_error_document_keeps_none_of_the_secrets_that_s3_repeats() -> None:

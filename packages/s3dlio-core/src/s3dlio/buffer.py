@@ -162,7 +162,7 @@ class BytesView(np.ndarray[Any, np.dtype[np.uint8]]):
 
     def __getitem__(self, index: Any) -> Any:
         """Return an int for an integer index, and a view of the same memory for a slice."""
-        item = super().__getitem__(index)
+        item: Any = super().__getitem__(index)
         return int(item) if type(item) is np.uint8 else item
 
     def __iter__(self) -> Iterator[Any]:

@@ -49,11 +49,14 @@ class S3dlioError(RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by class, message and attributes; the cause chain stays in the process that has it."""
-        return _rebuild, (type(self), self.message), self.__dict__
+        state = {**self.__dict__, "errno": self.errno} if isinstance(self, OSError) else self.__dict__
+        return _rebuild, (type(self), self.message), state
 
 
 def _rebuild(kind: type[S3dlioError], message: str) -> S3dlioError:
-    error = kind.__new__(kind, message)
+    # Made by the built-in that decides the memory layout: OSError, where it is a base.
+    maker: Any = OSError if issubclass(kind, OSError) else RuntimeError
+    error: S3dlioError = maker.__new__(kind, message)
     S3dlioError.__init__(error, message)
     return error
 

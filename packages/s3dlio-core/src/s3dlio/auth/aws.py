@@ -87,9 +87,7 @@ class Chain:
     it. Whatever goes wrong in the chain is a `CredentialsError`; a region that is none is a `ValueError`.
     """
 
-    def __init__(
-        self, profile: str | None = None, region: str | None = None, endpoint: str | None = None
-    ) -> None:
+    def __init__(self, profile: str | None = None, region: str | None = None, endpoint: str | None = None) -> None:
         self._profile = profile
         self._region = region
         self._endpoint = endpoint
@@ -140,9 +138,7 @@ class Chain:
         _checked(region)
         host = self._guard(lambda: self._regional_host(region))
         if host is None:
-            raise ValueError(
-                f"no S3 endpoint is known in region {region!r}: check it, or set an endpoint URL"
-            )
+            raise ValueError(f"no S3 endpoint is known in region {region!r}: check it, or set an endpoint URL")
         return host
 
     def _open(self) -> _Session:
@@ -163,9 +159,7 @@ class Chain:
 
     def _regional_host(self, region: str) -> str | None:
         session = self._open()
-        resolver = cast(
-            _Endpoints, import_module("botocore.regions").EndpointResolver(session.get_data("endpoints"))
-        )
+        resolver = cast(_Endpoints, import_module("botocore.regions").EndpointResolver(session.get_data("endpoints")))
         found = resolver.construct_endpoint(
             "s3",
             region,

@@ -57,9 +57,7 @@ class LocalStore:
             ObjectChangedError: the file is not the pinned one, or was written to while it was read.
         """
         if offset < 0 or length < 0:
-            raise InvalidRangeError(
-                f"offset {offset} and length {length} of {uri}: neither may be negative", str(uri)
-            )
+            raise InvalidRangeError(f"offset {offset} and length {length} of {uri}: neither may be negative", str(uri))
         fd, status = fileio.open_regular(uri)
         try:
             tag = fileio.etag(status)
@@ -93,9 +91,7 @@ class LocalStore:
     def close(self) -> None:
         """Hold nothing, let go of nothing."""
 
-    async def write(
-        self, uri: Uri, data: memoryview, *, if_none_match: bool = False, durable: bool = False
-    ) -> None:
+    async def write(self, uri: Uri, data: memoryview, *, if_none_match: bool = False, durable: bool = False) -> None:
         """Store a file whole; with `durable` it survives a power loss from the return on.
 
         A new file gets the mode that the umask leaves, a replaced one keeps its own.
@@ -167,9 +163,7 @@ class LocalStore:
                 os.unlink(uri.key)
             except FileNotFoundError:
                 return
-            except (
-                NotADirectoryError
-            ):  # also what a link to a directory says when named with a `/` at its end
+            except NotADirectoryError:  # also what a link to a directory says when named with a `/` at its end
                 if os.path.isdir(uri.key):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
 
@@ -243,15 +237,11 @@ def _end_of(upload: Upload, parts: Sequence[Part]) -> int:
     end = 0
     for part in sorted(parts, key=lambda each: each.number):
         if part.etag != f"{end:x}-{part.length:x}":
-            raise IntegrityError(
-                f"{upload.uri}: part {part.number} does not begin at byte {end}", str(upload.uri)
-            )
+            raise IntegrityError(f"{upload.uri}: part {part.number} does not begin at byte {end}", str(upload.uri))
         end += part.length
     return end
 
 
 def _no_containers(uri: Uri | None) -> NoReturn:
     named = "" if uri is None else f" for {uri}"
-    raise InvalidUriError(
-        f"local files have directories, not containers{named}: use mkdir", str(uri) if uri else None
-    )
+    raise InvalidUriError(f"local files have directories, not containers{named}: use mkdir", str(uri) if uri else None)

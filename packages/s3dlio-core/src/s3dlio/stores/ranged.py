@@ -32,6 +32,7 @@ class RangeRead:
 
     __slots__ = (
         "_exchange",
+        "_filling",
         "_got",
         "_memory",
         "_place",
@@ -77,11 +78,12 @@ class RangeRead:
         self._got = 0
         self._ranged = True
         self._exchange: Exchange | None = None
+        self._filling = False
 
     def restart(self) -> None:
         """Forget what was received: it was not the object."""
         self._got = 0
-        self._exchange = None
+        self._filling = False
         self.fresh = True
 
     def prepare(self) -> Exchange:
@@ -95,14 +97,15 @@ class RangeRead:
         if self.verify:
             fields.append(_REQUESTED_CHECKSUM)
         origin, request = self.service.request("GET", self.uri, fields=fields)
-        return Exchange(origin, request, self, fresh=self.fresh)
+        self._exchange = Exchange(origin, request, self, fresh=self.fresh)
+        return self._exchange
 
     def _count_received(self) -> None:
         """Keep what the last attempt received, if the next one can be sure to continue the same version."""
-        if self._exchange is None:
+        if self._exchange is None or not self._filling:
             return
         self._got = self._got + self._exchange.received if self.pin is not None and self._ranged else 0
-        self._exchange = None
+        self._filling = False
 
     def begin(self, head: Head, length: int | None) -> memoryview | None:
         """Check the answer against the question before a byte of it is placed."""
@@ -124,6 +127,7 @@ class RangeRead:
             self._memory = self._place(size, end - self.offset)
         if self.verify and self.stored is None:
             self.stored = checksum.stored_checksum(head.fields)
+        self._filling = True
         return self._memory[start - self.offset :] if start > self.offset else self._memory
 
     def _content_range(self, head: Head) -> tuple[int, int, int]:

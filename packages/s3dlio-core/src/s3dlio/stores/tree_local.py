@@ -70,9 +70,7 @@ def _names(directory: str, flags: int, prefix: str, *, recursive: bool) -> list[
         raise
     try:
         with os.scandir(fd) as entries:
-            chosen = (
-                entry for entry in entries if entry.name.startswith(prefix) and not is_draft(entry.name)
-            )
+            chosen = (entry for entry in entries if entry.name.startswith(prefix) and not is_draft(entry.name))
             names = [name for entry in chosen if (name := _shown(entry, recursive=recursive)) is not None]
     finally:
         os.close(fd)

@@ -69,9 +69,7 @@ _DETAILS = frozenset(
         "VersionId",
     )
 )
-_CHECKSUMS = frozenset(
-    f"Checksum{name}" for name in ("CRC64NVME", "CRC32C", "CRC32", "SHA256", "SHA1", "Type")
-)
+_CHECKSUMS = frozenset(f"Checksum{name}" for name in ("CRC64NVME", "CRC32C", "CRC32", "SHA256", "SHA1", "Type"))
 _ETAG = frozenset(("ETag",))
 _DELETE = frozenset(("Key", "Code", "Message"))
 
@@ -138,9 +136,7 @@ def parse_delete(body: bytes) -> list[tuple[str, str, str]]:
 def parse_buckets(body: bytes) -> list[str]:
     """Return the names that ListBuckets tells."""
     root = _answer(body, "ListAllMyBucketsResult")
-    return [
-        _required(bucket, "Name") for group in root.iterfind("Buckets") for bucket in group.iterfind("Bucket")
-    ]
+    return [_required(bucket, "Name") for group in root.iterfind("Buckets") for bucket in group.iterfind("Bucket")]
 
 
 def complete_document(
@@ -152,9 +148,7 @@ def complete_document(
     """
     numbers = [number for number, _ in parts]
     if not parts or numbers != sorted(set(numbers)):
-        raise ValueError(
-            f"cannot complete an upload of the parts {numbers}: give at least one, in order, each once"
-        )
+        raise ValueError(f"cannot complete an upload of the parts {numbers}: give at least one, in order, each once")
     if algorithm and len(checksums) != len(parts):
         raise ValueError(f"{len(checksums)} checksums for {len(parts)} parts: give one for each")
     sums = [_leaf(f"Checksum{algorithm}", value) for value in checksums] if algorithm else [""] * len(parts)

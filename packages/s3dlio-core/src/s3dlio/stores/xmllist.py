@@ -15,7 +15,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from s3dlio.stores.xmltree import leaves, parse_tree
+from s3dlio.stores.xmltree import check_bounds, leaves, parse_tree
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -29,13 +29,9 @@ _SIZE = re.compile(r"[0-9]{1,19}").fullmatch
 
 _OPEN, _CLOSE = b"<Contents>", b"</Contents>"
 _FIELD = re.compile(rb"<(Key|Size|LastModified|ETag|StorageClass)>")
-# Shorter than any page that could reach the parser's bound on tags; a page of 1,000 keys is about 300 KB.
-_LONGEST_SCAN = 1 << 20
-
 # Printable ASCII that is text as it stands: without "<" and "&", and without "]", which "]]>" would need.
-# The bound is above any key (1,024 bytes, three characters each) and below the parser's.
-_TEXT = r"[ !-%'-;=-\\^-~]{0,4096}+"
-_GAP = r"[ \n\t]{0,4096}+"
+_TEXT = r"[ !-%'-;=-\\^-~]*+"
+_GAP = r"[ \n\t]*+"
 _QUOTE = r"(?:&quot;|&#34;)?+"
 _CAPTURED = {"Key": rf"(?=[^<]){_TEXT}", "Size": "[0-9]{1,19}+", "ETag": f"{_QUOTE}{_TEXT}{_QUOTE}"}
 
@@ -114,16 +110,15 @@ def _decoded(keys: list[str], *, encoded: bool) -> list[str]:
 def scan(body: bytes) -> ListPage | None:
     """Return the page if it has the plain form that servers write, else None."""
     start, end, close = body.find(_OPEN), body.rfind(_CLOSE) + len(_CLOSE), body.find(_CLOSE) + len(_CLOSE)
-    if not 0 <= start < close or len(body) > _LONGEST_SCAN:
-        return None
     first = body[start:close]
     order = tuple(name.decode() for name in _FIELD.findall(first))
-    if len(set(order)) != len(order) or not {"Key", "Size"} <= set(order):
+    if start < 0 or len(set(order)) != len(order) or not {"Key", "Size"} <= set(order):
         return None
     rows = _pattern(order).findall(body[start:end].decode("latin-1"))
     if len(rows) != body.count(_OPEN, start, end):
         return None
     try:
+        check_bounds(body)
         # With one entry in the place of all, the parser says whether they stand where entries belong.
         around, encoded = read(parse_tree(body[:start] + first + body[end:]))
         entries = _entries(order, rows, encoded=encoded)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterator
+import sys
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,9 @@ from s3dlio.uri import Uri
 
 T = TypeVar("T")
 STORES = {"file": LocalStore(), "direct": DirectStore()}
+OLD = b"the old content"
+NEW = os.urandom(3 * 4096 + 77)
+LARGE = (1 << 20) + 5  # bytes; from 1 MiB on the space is reserved first
 EVERYTHING = 1 << 60  # bytes, more than any file has
 
 
@@ -91,7 +95,7 @@ CALLS = ("open", "stat", "preadv", "pwrite", "fchmod", "fsync", "close", "rename
 
 
 @contextmanager
-def failing(index: int, code: int) -> Iterator[list[str]]:
+def failing(index: int, code: int) -> Generator[list[str], None, None]:
     """Let the system call of that index (from 0) fail; yields the names of the calls made so far."""
     made: list[str] = []
 
@@ -115,3 +119,14 @@ def failing(index: int, code: int) -> Iterator[list[str]]:
 def descriptors() -> int:
     """Return how many descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def dead_process() -> int:
+    """Return the id of a process that has ended."""
+    child = os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", ""], os.environ)
+    os.waitpid(child, 0)
+    return child
+
+
+def draft_of(process: int) -> str:
+    return f".s3dlio-{process}-0123456789abcdef.tmp"

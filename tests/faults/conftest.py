@@ -1,0 +1,47 @@
+"""The scripted server as the S3 of a test, asked through either driver."""
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+import s3dlio
+from tests.servers.scripted import Script, ScriptedServer, scripted
+
+Serve = Callable[[Script], AbstractContextManager[ScriptedServer]]
+Get = Callable[[str], "s3dlio.BytesView"]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Serve a script, with s3dlio pointing there and patience that fits a test."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    @contextmanager
+    def run(script: Script) -> Generator[ScriptedServer]:
+        with scripted(script) as server:
+            s3dlio.configure(
+                endpoint_url=server.endpoint, region="us-east-1", first_byte_timeout=0.6, progress_window=0.3
+            )
+            try:
+                yield server
+            finally:
+                s3dlio.reset()
+
+    return run
+
+
+def _get_awaited(uri: str) -> "s3dlio.BytesView":
+    return asyncio.run(s3dlio.get_async(uri))
+
+
+def _get_batched(uri: str) -> "s3dlio.BytesView":
+    return s3dlio.get_many([uri])[0]
+
+
+@pytest.fixture(params=["blocking", "awaited", "batched"])
+def get(request: pytest.FixtureRequest) -> Get:
+    """`get`, in the caller's thread, awaited, and in a batch."""
+    return {"blocking": s3dlio.get, "awaited": _get_awaited, "batched": _get_batched}[request.param]
