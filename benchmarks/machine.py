@@ -1,0 +1,51 @@
+"""The machine and the software that the numbers belong to."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import clients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where and when. `load` is the load average of the minute before: it shows other work on the machine."""
+
+    cpu: str
+    cores: int
+    memory_gib: float
+    kernel: str
+    python: str
+    load: float
+    date: str
+    command: str
+    versions: Mapping[str, str]
+
+
+def describe(names: Iterable[str], command: str, origins: Mapping[str, str]) -> Machine:
+    """Describe this machine, the clients of these names and the origins' versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    versions = {part: number for name in names for part, number in clients.versions(name).items()}
+    return Machine(
+        cpu=_cpu_model(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(memory / (1 << 30), 1),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        load=round(os.getloadavg()[0], 2),
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        command=command,
+        versions={**versions, **origins},
+    )
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
