@@ -39,9 +39,7 @@ def test_the_build_files_of_this_repository_are_right() -> None:
 
 
 def test_core_requires_the_same_under_pants_as_of_its_users() -> None:
-    project = tomllib.loads((ROOT / "packages/s3dlio-core/pyproject.toml").read_text(encoding="utf-8"))[
-        "project"
-    ]
+    project = tomllib.loads((ROOT / "packages/s3dlio-core/pyproject.toml").read_text(encoding="utf-8"))["project"]
     pinned = (ROOT / "requirements/pants.txt").read_text(encoding="utf-8").splitlines()
     assert set(project["dependencies"]) <= set(pinned)
 

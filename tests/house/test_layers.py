@@ -44,11 +44,7 @@ def layer(module: str) -> int:
 
 def without_types(tree: ast.Module) -> ast.Module:
     """Return the module without what only type checkers read."""
-    body = [
-        node
-        for node in tree.body
-        if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
-    ]
+    body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))]
     return ast.Module(body=body, type_ignores=[])
 
 
@@ -86,11 +82,7 @@ def opens(tree: ast.AST) -> list[int]:
     """Return the lines that open, read or write a file."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     named = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "open"]
-    methods = [
-        call.lineno
-        for call in calls
-        if isinstance(call.func, ast.Attribute) and call.func.attr in FILE_METHODS
-    ]
+    methods = [call.lineno for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in FILE_METHODS]
     return named + methods + uses(tree, "os", {"open"}) + uses(tree, "io", {"open", "FileIO", "open_code"})
 
 
@@ -154,9 +146,7 @@ def test_a_look_at_the_environment_is_seen_however_it_is_written(line: str) -> N
     assert uses(ast.parse(line), "os", ENVIRONMENT) == [1]
 
 
-@pytest.mark.parametrize(
-    "line", ["open(p)", "os.open(p, 0)", "path.read_bytes()", "io.open(p)", "from os import open"]
-)
+@pytest.mark.parametrize("line", ["open(p)", "os.open(p, 0)", "path.read_bytes()", "io.open(p)", "from os import open"])
 def test_an_opened_file_is_seen_however_it_is_written(line: str) -> None:
     assert opens(ast.parse(line)) == [1]
 

@@ -11,9 +11,7 @@ import s3dlio
 from s3dlio import _siblings
 from tests.house.repository import ROOT
 
-LISTED: dict[str, list[str]] = tomllib.loads(
-    (ROOT / "tests/house/public_names.toml").read_text(encoding="utf-8")
-)
+LISTED: dict[str, list[str]] = tomllib.loads((ROOT / "tests/house/public_names.toml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("package", LISTED)
@@ -21,9 +19,7 @@ def test_the_public_names_are_the_listed_ones(package: str) -> None:
     assert sorted(importlib.import_module(package).__all__) == sorted(LISTED[package])
 
 
-@pytest.mark.parametrize(
-    ("package", "name"), [(package, name) for package, names in LISTED.items() for name in names]
-)
+@pytest.mark.parametrize(("package", "name"), [(package, name) for package, names in LISTED.items() for name in names])
 def test_every_public_name_is_there(package: str, name: str) -> None:
     assert hasattr(importlib.import_module(package), name)
 

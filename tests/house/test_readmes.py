@@ -22,13 +22,10 @@ HARMLESS = {"cd", "git", "export"}
 PAGES = [
     path
     for path in repository_files()
-    if path.suffix == ".md"
-    and (path.parent == ROOT or path.name == "README.md" or path.is_relative_to(ROOT / "docs"))
+    if path.suffix == ".md" and (path.parent == ROOT or path.name == "README.md" or path.is_relative_to(ROOT / "docs"))
 ]
 
-each_page = pytest.mark.parametrize(
-    "page", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in PAGES]
-)
+each_page = pytest.mark.parametrize("page", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in PAGES])
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -101,9 +98,7 @@ def test_a_shell_line_names_what_exists(page: str, line: str) -> None:
     assert known(shlex.split(line, comments=True)), f"{page}: {line}"
 
 
-@pytest.mark.parametrize(
-    "line", ["make nonsense", "pip install s3dlio-nonsense", "pip install s3dlio-core[x]", "rm a"]
-)
+@pytest.mark.parametrize("line", ["make nonsense", "pip install s3dlio-nonsense", "pip install s3dlio-core[x]", "rm a"])
 def test_a_shell_line_that_names_nothing_is_seen(line: str) -> None:
     assert not known(shlex.split(line))
 

@@ -46,16 +46,12 @@ def test_nothing_is_marked_as_unfinished() -> None:
     assert matching(UNFINISHED) == []
 
 
-@pytest.mark.parametrize(
-    "text", ["see https://" + "pypi.org/simple", "index = http://registry." + "npmjs.org/x"]
-)
+@pytest.mark.parametrize("text", ["see https://" + "pypi.org/simple", "index = http://registry." + "npmjs.org/x"])
 def test_a_registry_host_is_seen(text: str) -> None:
     assert REGISTRY_HOST.search(text)
 
 
-@pytest.mark.parametrize(
-    "path", ["/".join(["", *parts, "x"]) for parts in (["work"], ["root"], ["home", "me"])]
-)
+@pytest.mark.parametrize("path", ["/".join(["", *parts, "x"]) for parts in (["work"], ["root"], ["home", "me"])])
 def test_a_machine_path_is_seen(path: str) -> None:
     assert MACHINE_PATH.search(f"in {path}")
     assert MACHINE_PATH.search(f'open("{path}")')
@@ -78,9 +74,7 @@ def test_a_module_says_what_it_knows(path: Path) -> None:
 
 @each_package_file
 def test_a_function_is_at_most_40_lines(path: Path) -> None:
-    functions = [
-        node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    functions = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = [f.name for f in functions if (f.end_lineno or f.lineno) - f.lineno >= FUNCTION_LINES]
     assert long == []
 

@@ -16,9 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheels")]
 
 Built = dict[str, tuple[Path, Path]]
 ALL_IMPORTS = "import " + ", ".join(DISTRIBUTIONS.values())
-SAME_CLASS = (
-    "import s3dlio, s3dlio_torch; assert s3dlio.ObjectStoreMapDataset is s3dlio_torch.ObjectStoreMapDataset"
-)
+SAME_CLASS = "import s3dlio, s3dlio_torch; assert s3dlio.ObjectStoreMapDataset is s3dlio_torch.ObjectStoreMapDataset"
 
 each_distribution = pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 
@@ -48,11 +46,7 @@ def test_a_wheel_holds_its_package_and_nothing_else(built: Built, distribution: 
         names = archive.namelist()
     own = {name for name in names if ".dist-info/" not in name}
     source = PACKAGES / distribution / "src"
-    files = {
-        p.relative_to(source).as_posix()
-        for p in (source / package).rglob("*")
-        if p.suffix in {".py", ".typed"}
-    }
+    files = {p.relative_to(source).as_posix() for p in (source / package).rglob("*") if p.suffix in {".py", ".typed"}}
     assert own == files
     assert f"{package}/py.typed" in own
 
@@ -110,12 +104,8 @@ def test_all_wheels_work_together(built: Built, tmp_path: Path) -> None:
         assert home_of(environment, package).is_relative_to(environment.folder)
 
 
-@pytest.mark.parametrize(
-    ("editable", "wheel"), [("s3dlio-core", "s3dlio-torch"), ("s3dlio-torch", "s3dlio-core")]
-)
-def test_a_wheel_works_beside_an_editable_tree(
-    built: Built, tmp_path: Path, editable: str, wheel: str
-) -> None:
+@pytest.mark.parametrize(("editable", "wheel"), [("s3dlio-core", "s3dlio-torch"), ("s3dlio-torch", "s3dlio-core")])
+def test_a_wheel_works_beside_an_editable_tree(built: Built, tmp_path: Path, editable: str, wheel: str) -> None:
     environment = furnished(tmp_path / "env")
     environment.install("--editable", str(PACKAGES / editable), str(built[wheel][1]))
     environment.run(SAME_CLASS)

@@ -205,7 +205,8 @@ class _Crew:
             for task in self.head:
                 task.close()
             raise self.problem
-        return [self.results[index] for index in range(len(self.results))]
+        results, self.results = self.results, {}  # a helper that starts late still holds this crew, not the results
+        return [results[index] for index in range(len(results))]
 
     def _take(self) -> tuple[int, Task[Any]] | None:
         with self.lock:

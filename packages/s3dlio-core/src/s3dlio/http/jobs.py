@@ -68,6 +68,8 @@ class Job:
 
     def step(self, answer: Any, problem: BaseException | None) -> None:
         """Run the coroutine up to what it awaits next."""
+        if self.ended:
+            return
         self.flight = None
         try:
             step = self.task.send(answer) if problem is None else self.task.throw(problem)
@@ -85,7 +87,10 @@ class Job:
         """Report the outcome."""
         self.ended = True
         self.loop.jobs.discard(self)
-        self._done(result, problem)
+        done = self._done
+        # The callback knows the job: without this, the cycle would hold the results until a garbage collection.
+        del self._done, self.task
+        done(result, problem)
 
 
 class Group:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})").fullmatch
 _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})").fullmatch
 _REQUESTED_CHECKSUM = ("x-amz-checksum-mode", "ENABLED")
+_NOTHING = memoryview(b"")
 
 
 class RangeRead:
@@ -34,12 +35,12 @@ class RangeRead:
         "_exchange",
         "_filling",
         "_got",
-        "_memory",
         "_place",
         "_ranged",
         "fresh",
         "heavy",
         "length",
+        "memory",
         "offset",
         "pin",
         "service",
@@ -74,7 +75,7 @@ class RangeRead:
         self.size = -1
         self.stored: tuple[checksum.Algorithm, str] | None = None
         self._place = place
-        self._memory: memoryview | None = None
+        self.memory = _NOTHING
         self._got = 0
         self._ranged = True
         self._exchange: Exchange | None = None
@@ -123,12 +124,12 @@ class RangeRead:
         return None if length is None else self._take_place(head, start, end, size)
 
     def _take_place(self, head: Head, start: int, end: int, size: int) -> memoryview:
-        if self._memory is None or len(self._memory) != end - self.offset:
-            self._memory = self._place(size, end - self.offset)
+        if self.memory is _NOTHING or len(self.memory) != end - self.offset:
+            self.memory = self._place(size, end - self.offset)
         if self.verify and self.stored is None:
             self.stored = checksum.stored_checksum(head.fields)
         self._filling = True
-        return self._memory[start - self.offset :] if start > self.offset else self._memory
+        return self.memory[start - self.offset :] if start > self.offset else self.memory
 
     def _content_range(self, head: Head) -> tuple[int, int, int]:
         text = head.fields.get("content-range", "")
@@ -181,6 +182,7 @@ class RangeRead:
         """Return what was received, or raise what the answer says instead."""
         head = exchange.head
         assert head is not None
+        self._exchange = None  # it knows this read: the cycle would keep the memory until a garbage collection
         if head.status in (200, 206):
             return self._received(exchange, head)
         if head.status == 416:
@@ -188,15 +190,14 @@ class RangeRead:
         error = self.service.error(exchange, self.uri)
         if isinstance(error, PreconditionFailedError) and self.pin is not None:
             raise ObjectChangedError(f"{self.uri} was replaced while it was read", str(self.uri)) from error
-        if isinstance(error, NotFoundError) and self._memory is not None:
+        if isinstance(error, NotFoundError) and self.memory is not _NOTHING:
             raise ObjectChangedError(f"{self.uri} was deleted while it was read", str(self.uri)) from error
         raise error
 
     def _received(self, exchange: Exchange, head: Head) -> Received:
-        if exchange.body or self._memory is None:
+        if exchange.body or self.memory is _NOTHING:
             self._copy_collected(exchange, head)
-        assert self._memory is not None
-        return Received(self.size, len(self._memory), self.pin, self.stored)
+        return Received(self.size, len(self.memory), self.pin, self.stored)
 
     def _copy_collected(self, exchange: Exchange, head: Head) -> None:
         """Place a body that came without a length: chunked, or ended by the peer closing."""

@@ -80,21 +80,14 @@ class S3Store:
         to_end: bool = False,
     ) -> Received:
         """Read a range in place, checked against the stored checksum where the service tells one."""
-        memory: list[memoryview] = []
-
-        def remember(size: int, part: int) -> memoryview:
-            memory[:] = [place(size, part)]
-            return memory[0]
-
-        call = RangeRead(
-            self.service, uri, offset, length, remember, pin=pin, to_end=to_end, verify=self.verify and pin is None
-        )
+        verify = self.verify and pin is None
+        call = RangeRead(self.service, uri, offset, length, place, pin=pin, to_end=to_end, verify=verify)
         for last in (False, True):
             received = await perform(call, self.pool, self.budget, str(uri))
             chosen = algorithm or (received.stored[0] if received.stored is not None else None)
             if chosen is None or not received.length:
                 return received
-            digest = await _digest(chosen, memory[0])
+            digest = await _digest(chosen, call.memory)
             if received.stored is None or received.length < received.size:
                 break
             if received.stored[1] == chosen.encode(digest):
