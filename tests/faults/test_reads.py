@@ -176,7 +176,7 @@ def test_D15_the_size_is_what_the_first_answer_says(serve: Serve, get: Get) -> N
 
     def script(request: Asked) -> Iterable[bytes | Fault]:
         if request.method == "HEAD":
-            return [response(200, length=len(next(answers)), ETag='"one"')]
+            return [response(200, Content_Length=str(len(next(answers))), ETag='"one"')]
         return [part(request, grown, ETag='"two"')]
 
     with serve(script):

@@ -158,9 +158,9 @@ def _answer(server: ScriptedServer, sock: socket.socket, pieces: Iterable[bytes 
     return True
 
 
-def response(status: int, body: bytes = b"", *, length: int | None = None, **fields: str) -> bytes:
-    """Return a whole response; `length` replaces the true Content-Length."""
-    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body) if length is None else length}"]
+def response(status: int, body: bytes = b"", **fields: str) -> bytes:
+    """Return a whole response; a field `Content_Length` replaces the true one."""
+    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {fields.pop('Content_Length', len(body))}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 

@@ -14,9 +14,8 @@ from s3dlio.operations import Pattern
 from s3dlio.uri import parse
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from s3dlio.buffer import BytesView
+    from s3dlio.operations import Data
 
 
 async def get_async(uri: str) -> BytesView:
@@ -29,7 +28,7 @@ async def get_range_async(uri: str, offset: int, length: int | None = None) -> B
     return await batch.awaited(operations.get_range(uri, offset, length), local=batch.is_local(uri))
 
 
-async def get_into_async(uri: str, buffer: Buffer, offset: int = 0) -> int:
+async def get_into_async(uri: str, buffer: Data, offset: int = 0) -> int:
     """Await `get_into`."""
     return await batch.awaited(operations.get_into(uri, buffer, offset), local=batch.is_local(uri))
 
@@ -45,17 +44,17 @@ async def get_many_async(
     return await batch.awaited(task, local=all(map(batch.is_local, wanted)))
 
 
-async def put_async(uri: str, data: Buffer, *, if_none_match: bool = False) -> None:
+async def put_async(uri: str, data: Data, *, if_none_match: bool = False) -> None:
     """Await `put`."""
     await batch.awaited(operations.put(uri, data, if_none_match), local=batch.is_local(uri))
 
 
-async def put_bytes_async(uri: str, data: Buffer, *, if_none_match: bool = False) -> None:
+async def put_bytes_async(uri: str, data: Data, *, if_none_match: bool = False) -> None:
     """Await `put_bytes`."""
     await put_async(uri, data, if_none_match=if_none_match)
 
 
-async def put_many_async(items: Iterable[tuple[str, Buffer]], workers: int = 64) -> None:
+async def put_many_async(items: Iterable[tuple[str, Data]], workers: int = 64) -> None:
     """Await `put_many`."""
     wanted = verbs.checked_items(items)
     limit = verbs.checked_workers(workers)

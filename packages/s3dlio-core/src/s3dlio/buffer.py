@@ -146,7 +146,7 @@ class BytesView(np.ndarray[Any, np.dtype[np.uint8]]):
     pool when the last object over it has gone.
     """
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, like bytearray
+    __hash__ = None  # mutable, like bytearray
 
     def memoryview(self) -> memoryview:
         """Return a memoryview of the bytes, without a copy."""

@@ -19,6 +19,7 @@ class S3dlioError(RuntimeError):
 
     retryable: ClassVar[bool] = False
     _errno: ClassVar[int | None] = None
+    errno: int | None  # of those that are an OSError
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from fnmatch import translate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from s3dlio import transfer
 from s3dlio import uri as uris
@@ -20,7 +20,10 @@ from s3dlio.stores import store_for
 from s3dlio.uri import Uri
 
 if TYPE_CHECKING:
+    import numpy as np
     from typing_extensions import Buffer
+
+    Data: TypeAlias = Buffer | np.ndarray[Any, Any]  # until Python 3.12, arrays do not say that they are buffers
 
     from s3dlio.stores.store import Entry, ObjectInfo
 
@@ -44,14 +47,14 @@ def get_range(uri: str, offset: int, length: int | None) -> Any:
     return transfer.read(store_for(where), where, offset, length)
 
 
-def get_into(uri: str, buffer: Buffer, offset: int) -> Any:
+def get_into(uri: str, buffer: Data, offset: int) -> Any:
     """Read into the caller's memory; the coroutine returns the number of bytes."""
     where = uris.parse_key(uri)
     check_count("offset", offset)
     return transfer.read_into(store_for(where), where, offset, writable(buffer))
 
 
-def put(uri: str, data: Buffer, if_none_match: bool) -> Any:
+def put(uri: str, data: Data, if_none_match: bool) -> Any:
     """Store an object; the coroutine returns None."""
     where = uris.parse_key(uri)
     return transfer.write(store_for(where), where, readable(data), if_none_match=if_none_match)
@@ -184,10 +187,10 @@ def check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} must be 0 or more, not {value}")
 
 
-def readable(data: Buffer) -> memoryview:
+def readable(data: Data) -> memoryview:
     """Return the bytes of a C-contiguous buffer, without a copy."""
     try:
-        memory = memoryview(data)
+        memory = memoryview(cast("Buffer", data))
     except TypeError:
         raise TypeError(f"data must be a buffer such as bytes or an array, not {type(data).__name__}") from None
     if not memory.c_contiguous:
@@ -197,7 +200,7 @@ def readable(data: Buffer) -> memoryview:
     return memory.cast("B") if memory.nbytes else memoryview(b"")
 
 
-def writable(buffer: Buffer) -> memoryview:
+def writable(buffer: Data) -> memoryview:
     """Return the bytes of a writable C-contiguous buffer."""
     memory = readable(buffer)
     if memory.readonly:

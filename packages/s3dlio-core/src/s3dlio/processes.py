@@ -50,7 +50,8 @@ def _measure(shares: list[list[str]], jobs: int) -> tuple[list[dict[str, Any]], 
             stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
             for _ in shares
         ]
-        stack.callback(lambda: [child.kill() for child in children])
+        for child in children:
+            stack.callback(child.kill)
         for child, share in zip(children, shares, strict=True):
             _tell(child, {"share": share, "jobs": jobs, "settings": settings})
         for child in children:

@@ -17,9 +17,8 @@ from s3dlio.operations import Pattern
 from s3dlio.uri import parse
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from s3dlio.buffer import BytesView
+    from s3dlio.operations import Data
 
 OnError = Literal["raise", "return"]
 
@@ -43,7 +42,7 @@ def get_range(uri: str, offset: int, length: int | None = None) -> BytesView:
     return blocking.run(operations.get_range(uri, offset, length))  # type: ignore[no-any-return]
 
 
-def get_into(uri: str, buffer: Buffer, offset: int = 0) -> int:
+def get_into(uri: str, buffer: Data, offset: int = 0) -> int:
     """Read from `offset` on straight into a writable buffer; return how many bytes there were.
 
     The buffer may be an array, a tensor's memory or shared memory. It is filled as far as the object reaches.
@@ -80,7 +79,7 @@ def iter_many(
     return iter(batch.Ahead(uris, operations.get, limit=limit, most_bytes=most, ordered=ordered))
 
 
-def put(uri: str, data: Buffer, *, if_none_match: bool = False) -> None:
+def put(uri: str, data: Data, *, if_none_match: bool = False) -> None:
     """Store an object from any C-contiguous buffer, whole or not at all; an existing one is replaced.
 
     With `if_none_match` an existing object is a `PreconditionFailedError`. The buffer must not change meanwhile.
@@ -88,12 +87,12 @@ def put(uri: str, data: Buffer, *, if_none_match: bool = False) -> None:
     blocking.run(operations.put(uri, data, if_none_match))
 
 
-def put_bytes(uri: str, data: Buffer, *, if_none_match: bool = False) -> None:
+def put_bytes(uri: str, data: Data, *, if_none_match: bool = False) -> None:
     """Store an object; the same as `put`."""
     put(uri, data, if_none_match=if_none_match)
 
 
-def put_many(items: Iterable[tuple[str, Buffer]], workers: int = 64) -> None:
+def put_many(items: Iterable[tuple[str, Data]], workers: int = 64) -> None:
     """Store many objects, given as (uri, data), `workers` of them at once; the first failure is raised."""
     wanted = checked_items(items)
     local = all(batch.is_local(uri) for uri, _ in wanted)
@@ -234,12 +233,12 @@ async def next_page(pages: Any) -> Any:
     return await anext(pages, None)
 
 
-def put_item(item: tuple[str, Buffer]) -> Any:
+def put_item(item: tuple[str, Data]) -> Any:
     """Return the coroutine that stores one (uri, data)."""
     return operations.put(item[0], item[1], False)
 
 
-def item_uri(item: tuple[str, Buffer]) -> str:
+def item_uri(item: tuple[str, Data]) -> str:
     """Return the URI of one (uri, data)."""
     return item[0]
 
@@ -254,7 +253,7 @@ def checked_uris(uris: Iterable[str]) -> builtins.list[str]:
     return wanted
 
 
-def checked_items(items: Iterable[tuple[str, Buffer]]) -> builtins.list[tuple[str, Buffer]]:
+def checked_items(items: Iterable[tuple[str, Data]]) -> builtins.list[tuple[str, Data]]:
     """Return the (uri, data) pairs of a batch, each of them valid."""
     wanted = [(uri, data) for uri, data in items]
     for uri, data in wanted:

@@ -107,7 +107,7 @@ def _cost(error: S3dlioError) -> int:
 
 def _delay(error: S3dlioError, attempt: int) -> float:
     throttled = isinstance(error, ThrottledError)
-    longest = min(_LONGEST, (_SHORTEST_THROTTLED if throttled else _SHORTEST) * 2 ** (attempt - 1))
+    longest = min(_LONGEST, (_SHORTEST_THROTTLED if throttled else _SHORTEST) * 2.0 ** (attempt - 1))
     delay = random.random() * longest
     if isinstance(error, ThrottledError | ServerError) and error.retry_after is not None:
         return max(delay, min(error.retry_after, _LONGEST))

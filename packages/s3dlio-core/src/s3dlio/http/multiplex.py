@@ -152,10 +152,10 @@ class Loop:
             connection = resting.pop()
             if self._resting.pop(connection.fileno(), None) is not None:
                 return connection
-        connection = flight.pool.reuse(flight.exchange.origin)
-        if connection is not None:
-            self._adopt(flight, connection)
-        return connection
+        kept = flight.pool.reuse(flight.exchange.origin)
+        if kept is not None:
+            self._adopt(flight, kept)
+        return kept
 
     def _adopt(self, flight: Flight, connection: Connection) -> None:
         connection.pool = flight.pool

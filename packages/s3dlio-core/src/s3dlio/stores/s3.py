@@ -268,7 +268,8 @@ class _Completion(Request):
 async def _digest(algorithm: Algorithm, data: memoryview) -> int:
     if len(data) <= HEAVY:
         return algorithm.update(data)
-    return await Offload(lambda: algorithm.update(data))
+    digest: int = await Offload(lambda: algorithm.update(data))
+    return digest
 
 
 async def _sum_fields(data: memoryview) -> list[tuple[str, str]]:
