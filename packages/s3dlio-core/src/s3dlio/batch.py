@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from s3dlio.http import background, blocking
 from s3dlio.steps import Offload, Task, Together
@@ -152,9 +155,11 @@ async def awaited(task: Task[T], *, local: bool) -> T:
     """Await a store's coroutine inside asyncio; a cancel stops it and waits until nothing is written any more."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
+    over = asyncio.Event()
 
     def settle(result: Any, problem: BaseException | None) -> None:
-        if future.done():
+        over.set()
+        if future.cancelled():
             return
         if problem is None:
             future.set_result(result)
@@ -166,45 +171,46 @@ async def awaited(task: Task[T], *, local: bool) -> T:
 
     job = submit(task, done, local=local)
     try:
-        return await asyncio.shield(future)
+        return await future
     except asyncio.CancelledError:
         job.stop()
-        await asyncio.wait([future])
-        if not future.cancelled():
-            future.exception()
+        await over.wait()
         raise
 
 
+Letter: TypeAlias = tuple[Callable[[Any, BaseException | None], None], Any, BaseException | None]
+
+
 class _Mailbox:
-    """Outcomes for one asyncio loop: many of them with one wake-up."""
+    """Outcomes for one asyncio loop: many of them with one wake-up. Any thread may deliver."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.letters: builtins.list[tuple[Callable[..., None], Any, BaseException | None]] = []
-        self.called = False
+        self._loop = weakref.ref(loop)
+        self._letters: deque[Letter] = deque()
+        self._called = False
 
-    def deliver(self, settle: Callable[..., None], result: Any, problem: BaseException | None) -> None:
-        self.letters.append((settle, result, problem))
-        if self.called:
+    def deliver(
+        self, settle: Callable[[Any, BaseException | None], None], result: Any, problem: BaseException | None
+    ) -> None:
+        self._letters.append((settle, result, problem))
+        if self._called:
             return
-        self.called = True
-        try:
-            self.loop.call_soon_threadsafe(self._open)
-        except RuntimeError:  # the asyncio loop is closed: nobody waits any more
-            _mailboxes.pop(id(self.loop), None)
+        self._called = True
+        loop = self._loop()
+        if loop is not None and not loop.is_closed():
+            with suppress(RuntimeError):  # closed since: nobody waits any more
+                loop.call_soon_threadsafe(self._open)
 
     def _open(self) -> None:
-        self.called = False
-        letters, self.letters = self.letters, []
-        for settle, result, problem in letters:
+        self._called = False  # before the letters are read: one that comes later calls again
+        while self._letters:
+            settle, result, problem = self._letters.popleft()
             settle(result, problem)
 
 
-_mailboxes: dict[int, _Mailbox] = {}
+_mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
 
 
 def _mailbox(loop: asyncio.AbstractEventLoop) -> _Mailbox:
-    box = _mailboxes.get(id(loop))
-    if box is None or box.loop is not loop:
-        box = _mailboxes[id(loop)] = _Mailbox(loop)
-    return box
+    box = _mailboxes.get(loop)
+    return box if box is not None else _mailboxes.setdefault(loop, _Mailbox(loop))

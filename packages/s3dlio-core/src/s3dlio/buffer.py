@@ -148,6 +148,12 @@ class BytesView(np.ndarray[Any, np.dtype[np.uint8]]):
 
     __hash__ = None  # mutable, like bytearray
 
+    if TYPE_CHECKING:
+
+        def __buffer__(self, flags: int, /) -> memoryview:
+            """Export the bytes, as arrays do natively: NumPy's types say so only from Python 3.12 on."""
+            ...
+
     def memoryview(self) -> memoryview:
         """Return a memoryview of the bytes, without a copy."""
         return memoryview(cast("Buffer", self))

@@ -90,10 +90,14 @@ async def exists(uri: str) -> bool:
 
 
 async def delete(uri: str, recursive: bool) -> None:
-    """Remove an object, or everything below a prefix."""
+    """Remove an object, or with it everything below it."""
     where = uris.parse(uri) if recursive else uris.parse_key(uri)
     store = store_for(where)
-    await (store.delete_tree(where) if recursive else store.delete(where))
+    if recursive:
+        below = where.key if where.key.endswith("/") or not where.key else f"{where.key}/"
+        await store.delete_tree(Uri(where.scheme, where.container, below))
+    if where.key:
+        await store.delete(where)
 
 
 async def make_directory(uri: str) -> None:
@@ -191,13 +195,14 @@ def readable(data: Data) -> memoryview:
     """Return the bytes of a C-contiguous buffer, without a copy."""
     try:
         memory = memoryview(cast("Buffer", data))
-    except TypeError:
-        raise TypeError(f"data must be a buffer such as bytes or an array, not {type(data).__name__}") from None
+    except (TypeError, ValueError) as problem:  # ValueError: an array of a dtype that no buffer can describe
+        kind = type(data).__name__
+        raise TypeError(f"data must be a buffer such as bytes or an array, not {kind}: {problem}") from None
     if not memory.c_contiguous:
         raise ValueError("data must be C-contiguous: pass numpy.ascontiguousarray(data)")
     if memory.format == "B" and memory.ndim == 1:
         return memory
-    return memory.cast("B") if memory.nbytes else memoryview(b"")
+    return memory.cast("B") if memory.nbytes else memoryview(b"" if memory.readonly else bytearray())
 
 
 def writable(buffer: Data) -> memoryview:

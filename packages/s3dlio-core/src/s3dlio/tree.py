@@ -52,8 +52,7 @@ def upload(
     target = parse(_given("dest_uri", dest_uri, "remote_uri", remote_uri))
     if os.path.isfile(path):
         key = target.key + os.path.basename(path) if target.key.endswith("/") or not target.key else target.key
-        pairs = iter([(Uri("file", "", path), Uri(target.scheme, target.container, key))])
-        return _move(pairs, progress, workers)
+        return _move_one(Uri("file", "", path), Uri(target.scheme, target.container, key), progress)
     if not os.path.isdir(path):
         raise NotFoundError(f"there is no directory {path!r} to upload", f"file://{path}")
     prefix = target.key if target.key.endswith("/") or not target.key else f"{target.key}/"
@@ -85,7 +84,7 @@ def download(
     os.makedirs(top, exist_ok=True)
     summary = _move(_downloads(source, top, pattern, recursive), progress, workers)
     if not summary["files"] and pattern is None and not source.key.endswith("/") and source.key:
-        return _move(iter([(source, _inside(top, source.key.rpartition("/")[2]))]), progress, workers)
+        return _move_one(source, _inside(top, source.key.rpartition("/")[2]), progress)
     return summary
 
 
@@ -154,6 +153,9 @@ class _Tally:
             if self.progress is not None:
                 self.progress(self.files, self.bytes)
 
+    def summary(self, start: float) -> dict[str, Any]:
+        return {"files": self.files, "bytes": self.bytes, "seconds": time.perf_counter() - start}
+
 
 def _move(pairs: Iterator[tuple[Uri, Uri | Exception]], progress: Progress | None, workers: int) -> dict[str, Any]:
     limit = checked_workers(workers)
@@ -164,7 +166,17 @@ def _move(pairs: Iterator[tuple[Uri, Uri | Exception]], progress: Progress | Non
         uri, first = next(iter(tally.errors.items()))
         text = f"{len(tally.errors)} of {len(tally.errors) + tally.files} files failed, the first is {uri}: {first}"
         raise PartialFailureError(text, uri, results={"files": tally.files}, errors=tally.errors)
-    return {"files": tally.files, "bytes": tally.bytes, "seconds": time.perf_counter() - start}
+    return tally.summary(start)
+
+
+def _move_one(source: Uri, target: Uri, progress: Progress | None) -> dict[str, Any]:
+    """Move the one object that was named: its failure is the caller's error, not one of many."""
+    tally = _Tally(progress)
+    start = time.perf_counter()
+    blocking.run(_one(source, target, tally))
+    for error in tally.errors.values():
+        raise error
+    return tally.summary(start)
 
 
 async def _all(pairs: Iterator[tuple[Uri, Uri | Exception]], tally: _Tally, limit: int) -> None:

@@ -57,7 +57,8 @@ def parse(text: object) -> Uri:
     scheme = _ALIASES.get(scheme, scheme)
     parts = _CONTAINER_PARTS.get(scheme)
     if parts is None:
-        raise InvalidUriError(f"unknown scheme {scheme!r} in {text!r}: use s3, gs, az, file or direct", text)
+        shown = _without_user(text)
+        raise InvalidUriError(f"unknown scheme {scheme!r} in {shown!r}: use s3, gs, az, file or direct", shown)
     if parts == 0:
         return Uri(scheme, "", _path(text, rest))
     return _object(text, scheme, rest, parts)
@@ -77,7 +78,10 @@ def _object(text: str, scheme: str, rest: str, parts: int) -> Uri:
     if len(pieces) < parts or not all(pieces[:parts]):
         wanted = "az://account/container/key" if scheme == "az" else f"{scheme}://bucket/key"
         raise InvalidUriError(f"no container in {text!r}: write {wanted}", text)
-    if not container.isprintable() or "@" in container or "\\" in container or " " in container:
+    if "@" in container:
+        shown = _without_user(text)
+        raise InvalidUriError(f"{shown!r} names a user: credentials never stand in a URI", shown)
+    if not container.isprintable() or "\\" in container or " " in container:
         raise InvalidUriError(f"{container!r} cannot be a container name, in {text!r}", text)
     key = pieces[parts] if len(pieces) > parts else ""
     _check_key(text, key)
@@ -100,6 +104,13 @@ def _check_key(text: str, key: str) -> None:
         )
     if "\0" in key:
         raise InvalidUriError(f"the key of {text!r} holds a NUL character, which no backend stores", text)
+
+
+def _without_user(text: str) -> str:
+    """Return a URI as errors show it: what stands before an `@` of its authority may be a password."""
+    scheme, separator, rest = text.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}***@{authority.rpartition('@')[2]}{slash}{path}" if "@" in authority else text
 
 
 def _path(text: str, rest: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from s3dlio import batch, config, operations, stores
 from s3dlio.http import blocking
 from s3dlio.operations import Pattern
-from s3dlio.uri import parse
+from s3dlio.uri import parse, parse_key
 
 if TYPE_CHECKING:
     from s3dlio.buffer import BytesView
@@ -74,6 +74,7 @@ def iter_many(
     At most `workers` objects, and about `max_bytes` bytes, are under way or unclaimed. In the order of `uris`, or as
     they arrive with `ordered=False`. The first failure is raised; closing the iterator stops the work.
     """
+    refuse_one_uri(uris)
     limit = checked_workers(workers)
     most = config.current().max_in_flight_bytes if max_bytes is None else max_bytes
     return iter(batch.Ahead(uris, operations.get, limit=limit, most_bytes=most, ordered=ordered))
@@ -182,7 +183,8 @@ def exists(uri: str) -> bool:
 def delete(uri: str, recursive: bool = False) -> None:
     """Remove an object; a missing one is success. Nothing in the key is a wildcard.
 
-    With `recursive` everything whose URI starts with `uri` is removed, never following a symbolic link.
+    With `recursive` everything below it is removed too, never following a symbolic link: `run` takes `run/1` with it
+    and leaves `run2` alone.
     """
     blocking.run(operations.delete(uri, recursive))
 
@@ -245,19 +247,24 @@ def item_uri(item: tuple[str, Data]) -> str:
 
 def checked_uris(uris: Iterable[str]) -> builtins.list[str]:
     """Return the URIs of a batch, each of them valid."""
-    if isinstance(uris, str):
-        raise TypeError(f"uris must be a list of URIs, not the one URI {uris!r}")
+    refuse_one_uri(uris)
     wanted = builtins.list(uris)
     for uri in wanted:
-        parse(uri)
+        parse_key(uri)
     return wanted
+
+
+def refuse_one_uri(uris: object) -> None:
+    """Refuse a str where many URIs are wanted: its characters are none."""
+    if isinstance(uris, str):
+        raise TypeError(f"uris must be a list of URIs, not the one URI {uris!r}")
 
 
 def checked_items(items: Iterable[tuple[str, Data]]) -> builtins.list[tuple[str, Data]]:
     """Return the (uri, data) pairs of a batch, each of them valid."""
     wanted = [(uri, data) for uri, data in items]
     for uri, data in wanted:
-        parse(uri)
+        parse_key(uri)
         operations.readable(data)
     return wanted
 

@@ -46,30 +46,25 @@ class _Threads:
         self.jobs: SimpleQueue[Job] = SimpleQueue()
         self.lock = threading.Lock()
         self.count = 0
-        self.idle = 0
-        self.busy = 0
+        self.unfinished = 0
 
     def submit(self, job: Job) -> None:
-        self.jobs.put(job)
-        if self.idle >= self.jobs.qsize() or self.count >= config.current().worker_threads:
-            return
         with self.lock:
-            if self.count >= config.current().worker_threads:
-                return
-            self.count += 1
-            name = f"s3dlio-io-{self.count}"
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+            self.unfinished += 1
+            wanted = self.unfinished > self.count and self.count < config.current().worker_threads
+            self.count += wanted
+        self.jobs.put(job)
+        if wanted:
+            threading.Thread(target=self._work, name=f"s3dlio-io-{self.count}", daemon=True).start()
 
     def _work(self) -> None:
         while True:
-            self.idle += 1
             job = self.jobs.get()
-            self.idle -= 1
-            self.busy += 1
             try:
                 job()
             finally:
-                self.busy -= 1
+                with self.lock:
+                    self.unfinished -= 1
             del job
 
 
@@ -92,5 +87,5 @@ def _stop() -> None:
     """Stop what is under way, so that no thread holds a buffer while the interpreter is torn down."""
     PROCESS.stop()
     end = time.monotonic() + _EXIT_PATIENCE
-    while _threads.busy and time.monotonic() < end:
+    while _threads.unfinished and time.monotonic() < end:
         time.sleep(0.005)
