@@ -156,7 +156,7 @@ class BytesView(np.ndarray[Any, np.dtype[np.uint8]]):
 
     def memoryview(self) -> memoryview:
         """Return a memoryview of the bytes, without a copy."""
-        return memoryview(cast("Buffer", self))
+        return memoryview(self)
 
     def to_bytes(self) -> bytes:
         """Return a copy as `bytes`."""

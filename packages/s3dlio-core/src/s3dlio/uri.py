@@ -6,7 +6,8 @@ A key is opaque. After the container every byte belongs to it: `?`, `#`, `%`, `.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from s3dlio.errors import InvalidUriError
 
@@ -14,10 +15,10 @@ LOCAL_SCHEMES = ("file", "direct")
 _ALIASES = {"gcs": "gs", "azure": "az"}
 _CONTAINER_PARTS = {"s3": 1, "gs": 1, "az": 2, "file": 0, "direct": 0}
 _MAX_KEY_BYTES = 1024
+_ODD_CONTAINER = "no container's name holds a space, a backslash, an @ or a control character"
 
 
-@dataclass(frozen=True, slots=True)
-class Uri:
+class Uri(NamedTuple):
     """A place in storage. `container` is a bucket, `account/container` on `az://`, and empty for local files.
 
     The key of a local file is its absolute path.
@@ -73,19 +74,26 @@ def parse_key(text: object) -> Uri:
 
 
 def _object(text: str, scheme: str, rest: str, parts: int) -> Uri:
-    pieces = rest.split("/", parts)
-    container = "/".join(pieces[:parts])
-    if len(pieces) < parts or not all(pieces[:parts]):
-        wanted = "az://account/container/key" if scheme == "az" else f"{scheme}://bucket/key"
-        raise InvalidUriError(f"no container in {text!r}: write {wanted}", text)
-    if "@" in container:
-        shown = _without_user(text)
-        raise InvalidUriError(f"{shown!r} names a user: credentials never stand in a URI", shown)
-    if not container.isprintable() or "\\" in container or " " in container:
-        raise InvalidUriError(f"{container!r} cannot be a container name, in {text!r}", text)
-    key = pieces[parts] if len(pieces) > parts else ""
-    _check_key(text, key)
+    if parts == 1:
+        container, _, key = rest.partition("/")
+    else:
+        account, _, rest = rest.partition("/")
+        name, _, key = rest.partition("/")
+        container = f"{account}/{name}" if account and name else ""
+    _check_container(scheme, container)
+    if not key.isascii() or len(key) > _MAX_KEY_BYTES or "\0" in key:
+        _check_key(text, key)
     return Uri(scheme, container, key)
+
+
+@lru_cache(maxsize=1024)
+def _check_container(scheme: str, container: str) -> None:
+    if not container:
+        wanted = "az://account/container/key" if scheme == "az" else f"{scheme}://bucket/key"
+        raise InvalidUriError(f"the URI names no container: write {wanted}", f"{scheme}://")
+    if not container.isprintable() or any(each in container for each in "@\\ "):
+        shown = _without_user(f"{scheme}://{container}/")
+        raise InvalidUriError(f"{shown!r} cannot be: {_ODD_CONTAINER}", shown)
 
 
 def _check_key(text: str, key: str) -> None:

@@ -11,11 +11,15 @@ from __future__ import annotations
 import hmac
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import NoReturn
+from operator import itemgetter
+from typing import NoReturn, Protocol, Self
 from urllib.parse import quote
+
+_BLOCK = 64  # bytes that SHA-256 takes at a time, and HMAC pads its key to
+_MOST_SHAPES = 256
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
@@ -73,26 +77,49 @@ class Credentials:
         raise TypeError("credentials are not pickled: the other process finds its own")
 
 
+class _Hash(Protocol):
+    """A hash under way, as `hashlib` makes them."""
+
+    def copy(self) -> Self: ...
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+    def hexdigest(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Day:
-    """The key of one day. `scope` ends the credential in the authorization header."""
+    """The key of one day. `scope` ends the credential in the authorization header.
+
+    The key is kept as the two hashes that HMAC begins with (RFC 2104): copying them costs half of a new HMAC.
+    """
 
     credentials: Credentials
     day: str
     scope: str
-    key: hmac.HMAC = field(repr=False)
+    inner: _Hash = field(repr=False)
+    outer: _Hash = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What follows from the names of a request's headers alone: which are signed, and in which order."""
+
+    block: str
+    names: str
+    pick: Callable[[Sequence[str]], tuple[str, ...]]
 
 
 class Signer:
     """Signs requests to one service in one region. Any thread may use it, with any credentials."""
 
-    __slots__ = ("_day", "_moment", "_region", "_service")
+    __slots__ = ("_day", "_moment", "_region", "_service", "_shapes")
 
     def __init__(self, region: str, service: str = "s3") -> None:
         self._region = region
         self._service = service
         self._moment = (-1, "", "")
         self._day: _Day | None = None
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
 
     def headers(
         self,
@@ -121,19 +148,34 @@ class Signer:
         added = [("x-amz-content-sha256", payload_hash), ("x-amz-date", date)]
         if credentials.token is not None:
             added.append(("x-amz-security-token", credentials.token))
-        signed = sorted([header for header in headers if header[0] not in _UNSIGNED] + added)
-        block = "\n".join([f"{name}:{value}" for name, value in signed])
-        if " " in block or "\t" in block:
-            block = "\n".join([f"{name}:{' '.join(value.split())}" for name, value in signed])
-        names = ";".join([name for name, _ in signed])
-        request = f"{method}\n{path}\n{query}\n{block}\n\n{names}\n{payload_hash}"
-        mac = today.key.copy()
-        digest = sha256(request.encode()).hexdigest()
-        mac.update(f"AWS4-HMAC-SHA256\n{date}\n{today.scope}\n{digest}".encode())
+        shape, block = self._canonical([*headers, *added])
+        request = f"{method}\n{path}\n{query}\n{block}\n\n{shape.names}\n{payload_hash}"
+        inner, outer = today.inner.copy(), today.outer.copy()
+        inner.update(f"AWS4-HMAC-SHA256\n{date}\n{today.scope}\n{sha256(request.encode()).hexdigest()}".encode())
+        outer.update(inner.digest())
         who = f"{credentials.access_key}/{today.scope}"
-        signature = f"AWS4-HMAC-SHA256 Credential={who}, SignedHeaders={names}, Signature={mac.hexdigest()}"
+        signature = f"AWS4-HMAC-SHA256 Credential={who}, SignedHeaders={shape.names}, Signature={outer.hexdigest()}"
         added.append(("authorization", signature))
         return added
+
+    def _canonical(self, headers: list[tuple[str, str]]) -> tuple[_Shape, str]:
+        """Return the shape of a request and its block of signed headers, with runs of spaces folded."""
+        names, values = zip(*headers, strict=True)
+        shape = self._shapes.get(names) or self._shape(names)
+        block = shape.block % shape.pick(values)
+        if " " in block or "\t" in block:
+            block = shape.block % shape.pick([" ".join(value.split()) for value in values])
+        return shape, block
+
+    def _shape(self, names: tuple[str, ...]) -> _Shape:
+        order = sorted((index for index, name in enumerate(names) if name not in _UNSIGNED), key=names.__getitem__)
+        signed = [names[index] for index in order]
+        block = "\n".join([f"{name}:%s" for name in signed])
+        shape = _Shape(block, ";".join(signed), itemgetter(*order))
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.clear()
+        self._shapes[names] = shape
+        return shape
 
     def _tick(self, second: int) -> tuple[int, str, str]:
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
@@ -145,8 +187,9 @@ class Signer:
         for word in (day, self._region, self._service, "aws4_request"):
             key = hmac.digest(key, word.encode(), "sha256")
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
-        # Copying a started HMAC is half the price of `hmac.digest` with the bare key.
-        self._day = today = _Day(credentials, day, scope, hmac.new(key, digestmod="sha256"))
+        block = key.ljust(_BLOCK, b"\0")
+        inner, outer = (sha256(bytes([byte ^ pad for byte in block])) for pad in (0x36, 0x5C))
+        self._day = today = _Day(credentials, day, scope, inner, outer)
         return today
 
 
