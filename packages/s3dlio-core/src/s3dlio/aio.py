@@ -44,14 +44,14 @@ async def get_many_async(
     return await batch.awaited(task, local=all(map(batch.is_local, wanted)))
 
 
-async def put_async(uri: str, data: Data, *, if_none_match: bool = False) -> None:
+async def put_async(uri: str, data: Data, *, if_none_match: bool = False, durable: bool = False) -> None:
     """Await `put`."""
-    await batch.awaited(operations.put(uri, data, if_none_match), local=batch.is_local(uri))
+    await batch.awaited(operations.put(uri, data, if_none_match, durable), local=batch.is_local(uri))
 
 
-async def put_bytes_async(uri: str, data: Data, *, if_none_match: bool = False) -> None:
+async def put_bytes_async(uri: str, data: Data, *, if_none_match: bool = False, durable: bool = False) -> None:
     """Await `put_bytes`."""
-    await put_async(uri, data, if_none_match=if_none_match)
+    await put_async(uri, data, if_none_match=if_none_match, durable=durable)
 
 
 async def put_many_async(items: Iterable[tuple[str, Data]], workers: int = 64) -> None:

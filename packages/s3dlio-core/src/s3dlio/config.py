@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from types import NoneType
 from typing import Any
 
 _MIB = 1 << 20
@@ -43,15 +44,20 @@ class Settings:
     endpoint_url: str | None = None
     ca_bundle: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no setting at all.
 
-def _number(kind: type[int] | type[float], least: float) -> Callable[[str], Any]:
-    def convert(text: str) -> int | float:
-        value = kind(text)
-        if value < least:
-            raise ValueError(f"must be {least} or more")
-        return value
-
-    return convert
+        Raises:
+            TypeError: a value of another type than the setting has.
+            ValueError: a number that is too small.
+        """
+        for name, (kinds, least) in _KINDS.items():
+            value: Any = getattr(self, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                wanted = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+                raise TypeError(f"{name} must be {wanted}, not {value!r}")
+            if least is not None and value < least:
+                raise ValueError(f"{name} must be {least} or more, not {value}")
 
 
 def _flag(text: str) -> bool:
@@ -63,12 +69,30 @@ def _flag(text: str) -> bool:
     raise ValueError("must be 1 or 0")
 
 
+_TEXT: tuple[tuple[type, ...], None] = ((str, NoneType), None)
+# What each setting may be, and the least of the numbers.
+_KINDS: Mapping[str, tuple[tuple[type, ...], float | None]] = {
+    "worker_threads": ((int,), 1),
+    "part_size": ((int,), 5 * _MIB),
+    "max_in_flight_bytes": ((int,), _MIB),
+    "max_attempts": ((int,), 1),
+    "connect_timeout": ((int, float), 0.001),
+    "first_byte_timeout": ((int, float), 0.001),
+    "progress_bytes": ((int,), 0),
+    "progress_window": ((int, float), 0.001),
+    "unsigned_payload": ((bool, NoneType), None),
+    "verify": ((bool,), None),
+    "region": _TEXT,
+    "profile": _TEXT,
+    "endpoint_url": _TEXT,
+    "ca_bundle": _TEXT,
+}
 _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str], Any]]] = {
-    "worker_threads": (("S3DLIO_WORKER_THREADS",), _number(int, 1)),
-    "part_size": (("S3DLIO_PART_SIZE",), _number(int, 5 * _MIB)),
-    "max_in_flight_bytes": (("S3DLIO_MAX_IN_FLIGHT_BYTES",), _number(int, _MIB)),
-    "max_attempts": (("S3DLIO_MAX_ATTEMPTS",), _number(int, 1)),
-    "connect_timeout": (("S3DLIO_CONNECT_TIMEOUT",), _number(float, 0.001)),
+    "worker_threads": (("S3DLIO_WORKER_THREADS",), int),
+    "part_size": (("S3DLIO_PART_SIZE",), int),
+    "max_in_flight_bytes": (("S3DLIO_MAX_IN_FLIGHT_BYTES",), int),
+    "max_attempts": (("S3DLIO_MAX_ATTEMPTS",), int),
+    "connect_timeout": (("S3DLIO_CONNECT_TIMEOUT",), float),
     "unsigned_payload": (("S3DLIO_UNSIGNED_PAYLOAD",), _flag),
     "verify": (("S3DLIO_VERIFY",), _flag),
     "region": (("AWS_REGION", "AWS_DEFAULT_REGION"), str),
@@ -89,6 +113,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             continue
         try:
             found[name] = convert(environment[variable])
+            Settings(**{name: found[name]})
         except ValueError as problem:
             raise ValueError(f"{variable}={environment[variable]!r} in the environment: {problem}") from None
     return Settings(**found)
@@ -111,7 +136,8 @@ def change(**values: Any) -> None:
     """Replace some settings of those in force.
 
     Raises:
-        TypeError: a name that is not a setting.
+        TypeError: a name that is not a setting, or a value of another type.
+        ValueError: a number that is too small.
     """
     global _current
     known = {each.name for each in fields(Settings)}

@@ -54,10 +54,10 @@ def get_into(uri: str, buffer: Data, offset: int) -> Any:
     return transfer.read_into(store_for(where), where, offset, writable(buffer))
 
 
-def put(uri: str, data: Data, if_none_match: bool) -> Any:
+def put(uri: str, data: Data, if_none_match: bool = False, durable: bool = False) -> Any:
     """Store an object; the coroutine returns None."""
     where = uris.parse_key(uri)
-    return transfer.write(store_for(where), where, readable(data), if_none_match=if_none_match)
+    return transfer.write(store_for(where), where, readable(data), if_none_match=if_none_match, durable=durable)
 
 
 async def stat(uri: str) -> dict[str, Any]:

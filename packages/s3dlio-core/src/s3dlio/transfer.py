@@ -129,10 +129,12 @@ def _verify(uri: Uri, first: Received, rest: Sequence[Received]) -> None:
         raise _WholeChecksumError(f"{uri}: what arrives does not have the checksum that is stored", str(uri))
 
 
-async def write(store: Store, uri: Uri, data: memoryview, *, if_none_match: bool = False) -> None:
+async def write(
+    store: Store, uri: Uri, data: memoryview, *, if_none_match: bool = False, durable: bool = False
+) -> None:
     """Store an object: small ones at once, large ones as parts of the same memory, side by side."""
     if len(data) < 2 * store.limits.part_size:
-        await store.write(uri, data, if_none_match=if_none_match)
+        await store.write(uri, data, if_none_match=if_none_match, durable=durable)
         return
     part = part_size(store, uri, len(data))
     upload = await store.start_upload(uri, len(data))
@@ -142,7 +144,7 @@ async def write(store: Store, uri: Uri, data: memoryview, *, if_none_match: bool
             for number, at in enumerate(range(0, len(data), part), 1)
         )
         parts: list[Part] = await Together(pieces, _SIDE_BY_SIDE)
-        await store.complete_upload(upload, parts, if_none_match=if_none_match)
+        await store.complete_upload(upload, parts, if_none_match=if_none_match, durable=durable)
     except BaseException as problem:
         await Shield(abort(store, upload, problem))
         raise

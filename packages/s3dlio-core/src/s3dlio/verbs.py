@@ -80,17 +80,18 @@ def iter_many(
     return iter(batch.Ahead(uris, operations.get, limit=limit, most_bytes=most, ordered=ordered))
 
 
-def put(uri: str, data: Data, *, if_none_match: bool = False) -> None:
+def put(uri: str, data: Data, *, if_none_match: bool = False, durable: bool = False) -> None:
     """Store an object from any C-contiguous buffer, whole or not at all; an existing one is replaced.
 
-    With `if_none_match` an existing object is a `PreconditionFailedError`. The buffer must not change meanwhile.
+    With `if_none_match` an existing object is a `PreconditionFailedError`. With `durable` a file is on the disk when
+    the call returns; object stores always answer so. The buffer must not change meanwhile.
     """
-    blocking.run(operations.put(uri, data, if_none_match))
+    blocking.run(operations.put(uri, data, if_none_match, durable))
 
 
-def put_bytes(uri: str, data: Data, *, if_none_match: bool = False) -> None:
+def put_bytes(uri: str, data: Data, *, if_none_match: bool = False, durable: bool = False) -> None:
     """Store an object; the same as `put`."""
-    put(uri, data, if_none_match=if_none_match)
+    put(uri, data, if_none_match=if_none_match, durable=durable)
 
 
 def put_many(items: Iterable[tuple[str, Data]], workers: int = 64) -> None:
@@ -237,7 +238,7 @@ async def next_page(pages: Any) -> Any:
 
 def put_item(item: tuple[str, Data]) -> Any:
     """Return the coroutine that stores one (uri, data)."""
-    return operations.put(item[0], item[1], False)
+    return operations.put(item[0], item[1])
 
 
 def item_uri(item: tuple[str, Data]) -> str:

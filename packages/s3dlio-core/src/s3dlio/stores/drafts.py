@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ _CREATE = _REOPEN | os.O_CREAT | os.O_EXCL
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 _DRAFT = re.compile(r"\.s3dlio-(\d{1,7})-[0-9a-f]{16}\.tmp")
+_OWNER, _ANYBODY = 0o600, 0o666
 _STALE_AFTER = 3600.0  # seconds
 _SWEEPS_REMEMBERED = 10_000
 _RESERVED_FROM = 1 << 20  # bytes; below, a full disk shows in the first write just as well
@@ -37,42 +38,43 @@ _CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-@contextmanager
-def replacing(
-    uri: Uri, size: int | None = None, *, exclusive: bool = False, durable: bool = False
-) -> Generator[int, None, None]:
-    """Yield a descriptor to write the new content of `uri` with; when the block ends well it is the content.
+def replace(
+    uri: Uri,
+    fill: Callable[[int], object],
+    size: int | None = None,
+    *,
+    exclusive: bool = False,
+    durable: bool = False,
+) -> None:
+    """Give `uri` the content that `fill` writes to a descriptor. After an exception the old file is as it was.
 
-    After an exception the old file is as it was. Missing directories are made. `size` in bytes reserves the
-    space first. See `draft` for the options.
+    Missing directories are made. `size` in bytes reserves the space first. A symbolic link is replaced, never
+    followed. The mode is that of the file replaced, else what the umask leaves of 0666; while there is content
+    and no name, only the owner can open it. `exclusive` replaces nothing. `durable` returns when the disk has
+    the file and its name.
 
     Raises:
         PreconditionFailedError: `exclusive`, and there is a file already.
     """
-    with (
-        _writing(uri, exclusive=exclusive),
-        _parent(uri, durable=durable) as (directory, name),
-        draft(directory, name, size, exclusive=exclusive, durable=durable) as fd,
-    ):
-        yield fd
+    with _writing(uri, exclusive=exclusive):
+        directory, name = _parent(uri, durable=durable)
+        try:
+            _replace(directory, name, fill, size, exclusive=exclusive, durable=durable)
+        finally:
+            os.close(directory)
 
 
-@contextmanager
-def draft(
-    directory: int, name: str, size: int | None = None, *, exclusive: bool = False, durable: bool = False
-) -> Generator[int, None, None]:
-    """Yield a descriptor of a new file, which is called `name` in `directory`, also a descriptor, in the end.
-
-    A symbolic link of that name is replaced, never followed. The mode is that of the file replaced, else what
-    the umask leaves of 0666; until then only the owner can open it. `exclusive` replaces nothing. `durable`
-    returns when the disk has the file and its name. Raises OSError.
-    """
+def _replace(
+    directory: int, name: str, fill: Callable[[int], object], size: int | None, *, exclusive: bool, durable: bool
+) -> None:
     mode = _mode(directory, name, exclusive=exclusive)
-    temporary, fd = _create(directory)
+    temporary, fd = _create(directory, _ANYBODY if mode is None else _OWNER)
     try:
         try:
+            if mode is None:
+                mode = _take_mode(fd)
             _reserve(fd, size)
-            yield fd
+            fill(fd)
             _settle(fd, mode, durable=durable)
         finally:
             os.close(fd)  # network file systems may notice only here that the disk is full
@@ -83,11 +85,22 @@ def draft(
         raise
 
 
+def _take_mode(fd: int) -> int:
+    """Return what the umask left of an empty new file's mode, and keep everybody else out until it is whole."""
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    os.fchmod(fd, _OWNER)
+    return mode
+
+
 def begin(uri: Uri, size: int | None) -> str:
     """Create a draft for `uri` that outlives this call, and return its path. `size` in bytes is reserved."""
-    with _writing(uri), _parent(uri) as (directory, name):
-        _mode(directory, name)  # what cannot be replaced in the end is refused at once
-        temporary, fd = _create(directory)
+    with _writing(uri):
+        directory, name = _parent(uri)
+        try:
+            _mode(directory, name)  # what cannot be replaced in the end is refused at once
+            temporary, fd = _create(directory, _OWNER)
+        finally:
+            os.close(directory)
         path = f"{uri.key[: -len(name)]}{temporary}"
         try:
             _reserve(fd, size)
@@ -107,14 +120,18 @@ def reopen(path: str) -> int:
 
 def finish(uri: Uri, path: str, *, exclusive: bool = False, durable: bool = False) -> None:
     """Give the draft at `path` the name it was begun for; the options are those of `draft`."""
-    with _writing(uri, exclusive=exclusive), _parent(uri) as (directory, name):
-        mode = _mode(directory, name, exclusive=exclusive)
-        fd = reopen(path)
+    with _writing(uri, exclusive=exclusive):
+        directory, name = _parent(uri)
         try:
-            _settle(fd, mode, durable=durable)
+            mode = _mode(directory, name, exclusive=exclusive)
+            fd = reopen(path)
+            try:
+                _settle(fd, _ANYBODY & ~_umask() if mode is None else mode, durable=durable)
+            finally:
+                os.close(fd)
+            _publish(directory, os.path.basename(path), name, exclusive=exclusive, durable=durable)
         finally:
-            os.close(fd)
-        _publish(directory, os.path.basename(path), name, exclusive=exclusive, durable=durable)
+            os.close(directory)
 
 
 def forget(path: str) -> None:
@@ -166,20 +183,16 @@ def _writing(uri: Uri, *, exclusive: bool = False) -> Generator[None, None, None
             raise PreconditionFailedError(message, str(uri)) from problem
 
 
-@contextmanager
-def _parent(uri: Uri, *, durable: bool = False) -> Generator[tuple[int, str], None, None]:
-    """Yield a descriptor of the directory of the file, which is made where missing, and its name in there."""
+def _parent(uri: Uri, *, durable: bool = False) -> tuple[int, str]:
+    """Return a descriptor of the directory of the file, which is made where missing, and its name in there."""
     head, _, name = uri.key.rpartition("/")
     if name in ("", ".", ".."):
         raise InvalidUriError(
             f"{uri} names a directory, and cannot hold bytes: add a file name, or use mkdir", str(uri)
         )
     directory = _open_directory(uri, head or "/", durable=durable)
-    try:
-        _sweep(head or "/")
-        yield directory, name
-    finally:
-        os.close(directory)
+    _sweep(head or "/")
+    return directory, name
 
 
 def _open_directory(uri: Uri, path: str, *, durable: bool) -> int:
@@ -196,13 +209,13 @@ def _open_directory(uri: Uri, path: str, *, durable: bool) -> int:
         ) from problem
 
 
-def _create(directory: int) -> tuple[str, int]:
+def _create(directory: int, mode: int) -> tuple[str, int]:
     temporary = f".s3dlio-{os.getpid()}-{os.urandom(8).hex()}.tmp"
-    return temporary, os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+    return temporary, os.open(temporary, _CREATE, mode, dir_fd=directory)
 
 
-def _mode(directory: int, name: str, *, exclusive: bool = False) -> int:
-    """Return the permission bits that a new file of this name gets; raise for what no file may replace."""
+def _mode(directory: int, name: str, *, exclusive: bool = False) -> int | None:
+    """Return the permission bits of the file of this name, or None; raise for what no file may replace."""
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if exclusive:
@@ -210,7 +223,7 @@ def _mode(directory: int, name: str, *, exclusive: bool = False) -> int:
         if stat.S_ISLNK(found.st_mode):
             found = os.stat(name, dir_fd=directory)
     except FileNotFoundError:
-        return 0o666 & ~_umask()
+        return None
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):  # renaming over /dev/null would take it from everybody

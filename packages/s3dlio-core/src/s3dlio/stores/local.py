@@ -97,8 +97,13 @@ class LocalStore:
         A new file gets the mode that the umask leaves, a replaced one keeps its own.
         A symbolic link is replaced.
         """
-        with drafts.replacing(uri, len(data), exclusive=if_none_match, durable=durable) as fd:
-            self._send(uri, fd, data, 0)
+        drafts.replace(
+            uri,
+            lambda fd: self._send(uri, fd, data, 0),
+            len(data),
+            exclusive=if_none_match,
+            durable=durable,
+        )
 
     async def start_upload(self, uri: Uri, size: int | None) -> Upload:
         """Begin a file that is written in parts; its id is the path of its draft."""
@@ -190,10 +195,13 @@ class LocalStore:
         """Copy the bytes of one version of a file inside the kernel, which may share the blocks instead."""
         fd, status = fileio.open_regular(source)
         try:
-            with drafts.replacing(target, status.st_size) as new:
+
+            def fill(new: int) -> None:
                 if fileio.copy_all(fd, new, status.st_size) < status.st_size:
                     raise _changed(source)
                 _check_unchanged(source, fd, fileio.etag(status), status.st_size)
+
+            drafts.replace(target, fill, status.st_size)
         finally:
             os.close(fd)
 

@@ -97,7 +97,7 @@ class S3Store:
             call.restart()
         return Received(received.size, received.length, received.etag, received.stored, digest)
 
-    async def write(self, uri: Uri, data: memoryview, *, if_none_match: bool = False) -> None:
+    async def write(self, uri: Uri, data: memoryview, *, if_none_match: bool = False, durable: bool = False) -> None:
         """Store an object; its checksum goes along, so that the service refuses other bytes."""
         fields = [*await _sum_fields(data), ("content-type", "application/octet-stream")]
         if if_none_match:
@@ -126,7 +126,9 @@ class S3Store:
             raise IntegrityError(f"{upload.uri}: the service stored part {number} without an ETag", str(upload.uri))
         return Part(number, len(data), etag, digest)
 
-    async def complete_upload(self, upload: Upload, parts: Sequence[Part], *, if_none_match: bool = False) -> None:
+    async def complete_upload(
+        self, upload: Upload, parts: Sequence[Part], *, if_none_match: bool = False, durable: bool = False
+    ) -> None:
         """Make the object; the service compares the checksum of the whole."""
         document = memoryview(xml.complete_document([(part.number, part.etag) for part in parts]))
         fields = [("content-type", "application/xml")]

@@ -116,8 +116,11 @@ class Store(Protocol):
         """
         ...
 
-    async def write(self, uri: Uri, data: memoryview, *, if_none_match: bool = False) -> None:
-        """Store an object whole. With `if_none_match` an existing one is a `PreconditionFailedError`."""
+    async def write(self, uri: Uri, data: memoryview, *, if_none_match: bool = False, durable: bool = False) -> None:
+        """Store an object whole. With `if_none_match` an existing one is a `PreconditionFailedError`.
+
+        With `durable` it survives a power loss from the return on, as it always does on object stores.
+        """
         ...
 
     async def start_upload(self, uri: Uri, size: int | None) -> Upload:
@@ -128,8 +131,10 @@ class Store(Protocol):
         """Store one part; `offset` is where it belongs in the object."""
         ...
 
-    async def complete_upload(self, upload: Upload, parts: Sequence[Part], *, if_none_match: bool = False) -> None:
-        """Make the object of these parts, in order of their numbers."""
+    async def complete_upload(
+        self, upload: Upload, parts: Sequence[Part], *, if_none_match: bool = False, durable: bool = False
+    ) -> None:
+        """Make the object of these parts, in order of their numbers; the options are those of `write`."""
         ...
 
     async def abort_upload(self, upload: Upload) -> None:
