@@ -56,7 +56,7 @@ class Settings:
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 wanted = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
                 raise TypeError(f"{name} must be {wanted}, not {value!r}")
-            if least is not None and value < least:
+            if least is not None and getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, not {value}")
 
 
