@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from s3dlio.stores import xml, xmltree
 from s3dlio.stores.xml import ErrorDocument, parse_list
 
+PROLOG = '<?xml version="1.0" encoding="UTF-8"?>\n'
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 _carried = st.characters(
