@@ -15,7 +15,7 @@ demo: .venv/.demo
 	.venv/bin/python examples/train_digits.py $(URI)
 
 test: .venv/.test
-	.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 check: .venv/.test
 	.venv/bin/ruff check

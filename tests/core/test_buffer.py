@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import s3dlio
 from s3dlio.buffer import POOL, BytesView, lease
@@ -36,14 +33,6 @@ def address(exported: Any) -> int:
     return int(np.frombuffer(exported, np.uint8).ctypes.data)
 
 
-def alone(source: str) -> None:
-    """Run a program with warnings as errors in a process of its own: JAX does not want to be forked afterwards."""
-    command = [sys.executable, "-W", "error", "-c", source]
-    environment = {"PYTHONPATH": str(Path(s3dlio.__file__).parents[1]), "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-
-
 class TestAliases:
     def test_numpy_shares_the_memory(self) -> None:
         view = view_of(np.arange(16, dtype=np.float32).tobytes())
@@ -51,46 +40,6 @@ class TestAliases:
         assert array.ctypes.data == view.ctypes.data
         array[0] = 42
         assert view[:4] == np.float32(42).tobytes()
-
-    def test_torch_shares_the_memory_and_does_not_warn(self) -> None:
-        view = view_of(np.arange(16, dtype=np.float32).tobytes())
-        tensor = torch.frombuffer(view, dtype=torch.float32)
-        assert tensor.data_ptr() == view.ctypes.data
-        tensor[1] = 42
-        assert view[4:8] == np.float32(42).tobytes()
-
-    def test_torch_takes_it_by_dlpack(self) -> None:
-        view = view_of(b"content")
-        tensor = torch.from_dlpack(view)
-        assert tensor.dtype is torch.uint8
-        assert tensor.data_ptr() == view.ctypes.data
-
-    def test_jax_shares_the_memory_and_does_not_warn(self) -> None:
-        alone(
-            "import jax, numpy as np\n"
-            "from s3dlio.buffer import lease\n"
-            "for size in (64, 4096, 1 << 20, (5 << 20) + 64):\n"
-            "    view = lease(size)\n"
-            "    for source in (view, np.frombuffer(view, np.float32), np.frombuffer(view, np.float32).reshape(4, -1)):\n"
-            "        array = jax.device_put(source)\n"
-            "        assert array.unsafe_buffer_pointer() == view.ctypes.data, size\n"
-        )
-
-    def test_memory_goes_back_when_the_last_array_of_jax_has_gone(self) -> None:
-        alone(
-            "import gc, jax, numpy as np\n"
-            "from s3dlio.buffer import lease\n"
-            "view = lease(5 << 20)\n"
-            "where = view.ctypes.data\n"
-            "array = jax.device_put(np.frombuffer(view, np.float32))\n"
-            "del view\n"
-            "gc.collect()\n"
-            "other = lease(5 << 20)\n"
-            "assert other.ctypes.data != where, 'recycled under the array'\n"
-            "del array\n"
-            "gc.collect()\n"
-            "assert lease(5 << 20).ctypes.data == where, 'not recycled'\n"
-        )
 
     def test_it_is_writable_memory_of_bytes(self) -> None:
         memory = memoryview(lease(10))
@@ -115,10 +64,6 @@ EXPORTS: dict[str, Callable[[BytesView], Any]] = {
     "numpy": lambda view: np.frombuffer(view, np.uint8),
     "numpy as floats": lambda view: np.frombuffer(view[:400], np.float32).reshape(10, 10),
     "numpy asarray": np.asarray,
-    "torch frombuffer": lambda view: torch.frombuffer(view, dtype=torch.uint8),
-    "torch from_dlpack": lambda view: torch.from_dlpack(view),
-    "torch from_numpy": lambda view: torch.from_numpy(np.asarray(view)),
-    "part of a tensor": lambda view: torch.frombuffer(view, dtype=torch.uint8)[7:9],
     "iterator": iter,
     "pickle buffer": pickle.PickleBuffer,
 }
@@ -249,7 +194,13 @@ class TestLikeBytes:
 
     @pytest.mark.parametrize(
         "other",
-        [b"content", bytearray(b"content"), memoryview(b"content"), np.frombuffer(b"content", np.uint8), view_of(b"content")],
+        [
+            b"content",
+            bytearray(b"content"),
+            memoryview(b"content"),
+            np.frombuffer(b"content", np.uint8),
+            view_of(b"content"),
+        ],
         ids=["bytes", "bytearray", "memoryview", "array", "view"],
     )
     def test_it_equals_any_buffer_of_the_same_bytes(self, other: Any) -> None:

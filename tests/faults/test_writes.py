@@ -85,9 +85,11 @@ def test_H14_an_error_in_a_200_is_tried_again(serve: Serve, code: str) -> None:
 def test_H14_a_batch_delete_reports_what_it_left(serve: Serve) -> None:
     listing = page(["a", "b"])
     left = b"<DeleteResult><Error><Key>b</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
-    with serve(lambda request: [response(200, listing if request.method == "GET" else left)]):
-        with pytest.raises(s3dlio.PartialFailureError, match="'b'") as caught:
-            s3dlio.delete("s3://bucket/", recursive=True)
+    with (
+        serve(lambda request: [response(200, listing if request.method == "GET" else left)]),
+        pytest.raises(s3dlio.PartialFailureError, match="'b'") as caught,
+    ):
+        s3dlio.delete("s3://bucket/", recursive=True)
     assert list(caught.value.errors) == ["s3://bucket/b"]
 
 

@@ -86,17 +86,17 @@ class _Pool:
         if slab.capacity > self.kept:
             return
         free.append(slab)
-        self._shrink()
+        self._shrink(free)
 
-    def _shrink(self) -> None:
-        """Drop the oldest slabs of the fullest class until what is kept fits the bound."""
+    def _shrink(self, latest: deque[_Slab]) -> None:
+        """Drop the oldest slabs until what is kept fits the bound, those of the class used last at the very end."""
         while True:
             large = [queue for size, queue in list(self.free.items()) if size >= _OWN_MAPPING]
-            held = [(len(queue) * queue[0].capacity, queue) for queue in large if queue]
-            if sum(size for size, _ in held) <= self.kept:
+            held = [(queue is not latest, len(queue) * queue[0].capacity, queue) for queue in large if queue]
+            if sum(size for _, size, _ in held) <= self.kept:
                 return
-            _, fullest = max(held, key=lambda entry: entry[0])
-            fullest.popleft()
+            _, _, stale = max(held, key=lambda entry: entry[:2])
+            stale.popleft()
 
 
 def _map(capacity: int, count: int) -> list[_Slab]:

@@ -225,7 +225,12 @@ class S3Store:
         """Copy inside the service, up to its limit of 5 GiB for one request."""
         fields = [("x-amz-copy-source", f"/{source.container}/{quote_key(source.key)}")]
         request = _Completion(self.service, "PUT", target, fields=fields, payload=memoryview(b""))
-        await perform(request, self.pool, self.budget, str(source))
+        try:
+            await perform(request, self.pool, self.budget, str(target))
+        except NotFoundError as error:
+            if error.code == "NoSuchBucket":
+                raise
+            raise NotFoundError(f"there is no object {source}", str(source), status=404, code=error.code) from error
 
     async def make_directory(self, uri: Uri) -> None:
         """Store the empty marker object that tools show as a folder."""
