@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def upload(root: str, seed: int) -> int:
 def npz(arrays: dict[str, np.ndarray]) -> bytes:
     """Return the bytes of an .npz file."""
     file = io.BytesIO()
-    np.savez(file, **arrays)
+    np.savez(file, **cast("dict[str, Any]", arrays))
     return file.getvalue()
 
 

@@ -19,17 +19,13 @@ Task = Coroutine[Any, Any, T]
 
 
 class Transfer:
-    """Carry out one HTTP exchange on a connection of a pool; returns nothing, the exchange holds the outcome.
+    """Carry out one HTTP exchange on a connection of a pool; returns nothing, the exchange holds the outcome."""
 
-    `heavy` says that a large body goes either way, which is worth a thread of its own.
-    """
+    __slots__ = ("exchange", "pool")
 
-    __slots__ = ("exchange", "heavy", "pool")
-
-    def __init__(self, pool: Pool, exchange: Exchange, *, heavy: bool = False) -> None:
+    def __init__(self, pool: Pool, exchange: Exchange) -> None:
         self.pool = pool
         self.exchange = exchange
-        self.heavy = heavy
 
     def __await__(self) -> Generator[Any, None, None]:
         """Hand the step to the driver."""
@@ -69,6 +65,17 @@ class Shield(Generic[T]):
         return (yield self)
 
 
+@dataclass(frozen=True, slots=True)
+class Aside(Generic[T]):
+    """Run a coroutine that hashes, sends or receives much where it stalls nobody else; returns its result."""
+
+    task: Task[T]
+
+    def __await__(self) -> Generator[Any, T, T]:
+        """Hand the step to the driver."""
+        return (yield self)
+
+
 class Together(Generic[T]):
     """Run coroutines side by side, at most `limit` at once; returns their results in order.
 
@@ -87,5 +94,5 @@ class Together(Generic[T]):
         return (yield self)
 
 
-Step: TypeAlias = Transfer | Pause | Offload[Any] | Shield[Any] | Together[Any]
+Step: TypeAlias = Transfer | Pause | Offload[Any] | Shield[Any] | Aside[Any] | Together[Any]
 """Everything that a driver is asked for."""

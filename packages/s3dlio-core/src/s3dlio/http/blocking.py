@@ -18,7 +18,7 @@ from s3dlio.http.connection import SLICE, Connection
 from s3dlio.http.patience import Pace, Patience
 from s3dlio.http.pool import Pool
 from s3dlio.http.wire import Exchange
-from s3dlio.steps import Offload, Pause, Shield, Step, Task, Together, Transfer
+from s3dlio.steps import Aside, Offload, Pause, Shield, Step, Task, Together, Transfer
 from s3dlio.workers import Scope
 
 T = TypeVar("T")
@@ -75,6 +75,8 @@ def _perform(step: Step, scope: Scope) -> Any:
         return _Crew(iter(step.tasks), scope).work(step.limit)
     if isinstance(step, Offload):
         return step.function()
+    if isinstance(step, Aside):
+        return run(step.task, scope)
     if isinstance(step, Shield):
         return run(step.task, Scope())
     if isinstance(step, Pause):  # pyright: ignore[reportUnnecessaryIsInstance]  # coroutines have no step type
@@ -121,6 +123,8 @@ def broken(problem: OSError, connection: Connection, exchange: Exchange) -> S3dl
 def receive(connection: Connection, exchange: Exchange, pace: Pace, scope: Scope) -> None:
     """Receive until the exchange is done."""
     patience: Patience | None = None
+    if not exchange.started:
+        connection.look()
     while not exchange.done:
         target = exchange.target()
         count = connection.receive(target, whole=exchange.fixed)

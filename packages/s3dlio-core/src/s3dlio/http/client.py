@@ -15,7 +15,7 @@ from s3dlio.errors import IntegrityError, S3dlioError, ServerError, ThrottledErr
 from s3dlio.http.blocking import StaleConnectionError
 from s3dlio.http.pool import Pool
 from s3dlio.http.wire import Exchange
-from s3dlio.steps import Offload, Pause, Transfer
+from s3dlio.steps import Pause, Transfer
 
 T_co = TypeVar("T_co", covariant=True)
 _CAPACITY = 500
@@ -36,7 +36,6 @@ class Call(Protocol[T_co]):
     """
 
     fresh: bool
-    heavy: bool
 
     def prepare(self) -> Exchange:
         """Return the next attempt."""
@@ -71,10 +70,9 @@ async def perform(call: Call[T_co], pool: Pool, budget: Budget, uri: str) -> T_c
     """Carry out a call, again after errors that may pass."""
     attempt, spent = 1, 0
     while True:
-        # Preparing hashes the payload where the signature covers it.
-        exchange = await Offload(call.prepare) if call.heavy else call.prepare()
+        exchange = call.prepare()
         try:
-            await Transfer(pool, exchange, heavy=call.heavy)
+            await Transfer(pool, exchange)
             result = call.conclude(exchange)
         except StaleConnectionError as error:
             # A keep-alive connection that the service had closed is no fault: once more on a new one, at no cost.

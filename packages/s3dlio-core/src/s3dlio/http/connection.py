@@ -11,8 +11,10 @@ import select
 import socket
 import ssl
 import struct
+import threading
 import time
 from functools import lru_cache
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from s3dlio.errors import CertificateError, DeadlineExceededError, NetworkError
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
     from s3dlio.http.pool import Pool
 
 SLICE = 0.2  # seconds: how long an interrupt or a cancel may have to wait
+_LOOK = 60e-6  # seconds: about what a sleep and a wake-up cost
+_MOST_SKIPPED = 1000
 _TLS_SEND = 1 << 18  # bytes handed to one TLS write: it encrypts them all before it returns
+
+
+_looking = threading.Lock()
 
 
 class Connection:
@@ -32,7 +39,7 @@ class Connection:
     `receive` when the peer has closed.
     """
 
-    __slots__ = ("_poll", "idle_since", "origin", "pool", "scratch", "sock", "used", "view")
+    __slots__ = ("_poll", "_skip", "_vain", "idle_since", "origin", "pool", "scratch", "sock", "used", "view")
 
     pool: Pool  # set by a loop that keeps the connection for a while
 
@@ -43,6 +50,8 @@ class Connection:
         self.view = memoryview(self.scratch)
         self.used = False
         self.idle_since = 0.0
+        self._skip = 0
+        self._vain = 0
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -53,6 +62,28 @@ class Connection:
     def is_quiet(self) -> bool:
         """Tell that nothing has arrived while idle: neither a close nor bytes that belong to no exchange."""
         return not self._poll.poll(0)
+
+    def look(self) -> None:
+        """Wait actively, for microseconds, for an answer that is as close: waking a sleeper costs more than that.
+
+        Only one thread at a time does it, and only while it pays: after a look in vain the next ones are left out, up
+        to a thousand, so that a distant service costs nothing.
+        """
+        if self._skip:
+            self._skip -= 1
+            return
+        if not _looking.acquire(blocking=False):
+            self._skip = self._vain = _MOST_SKIPPED
+            return
+        try:
+            end = perf_counter() + _LOOK
+            while not self._poll.poll(0):
+                if perf_counter() > end:
+                    self._skip = self._vain = min(2 * self._vain + 1, _MOST_SKIPPED)
+                    return
+            self._vain = 0
+        finally:
+            _looking.release()
 
     def receive(self, target: memoryview, *, whole: bool) -> int | None:
         """Receive into `target`, waiting at most one slice; `whole` waits until it is full."""

@@ -38,7 +38,6 @@ class Flight:
     def board(self, connection: Connection) -> None:
         """Take a connection and line up what goes out."""
         self.connection = connection
-        self.exchange.use(connection.scratch, connection.view)
         first, rest = opening(self.exchange)
         self.unsent = [first] if rest is None else [first, rest]
 
@@ -58,7 +57,17 @@ class Flight:
         return True
 
     def receive(self) -> None:
-        """Receive what is there."""
+        """Receive what is there.
+
+        All flights of a loop share one scratch memory, which so stays in the processor's cache: heads are nearly
+        always read whole.
+        """
+        if not self.exchange.started:
+            self.exchange.use(self.job.loop.scratch, self.job.loop.view)
+        self._receive()
+        self.exchange.keep()
+
+    def _receive(self) -> None:
         assert self.connection is not None
         exchange = self.exchange
         while not exchange.done:

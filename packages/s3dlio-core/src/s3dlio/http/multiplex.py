@@ -21,8 +21,8 @@ from s3dlio.http.blocking import Stopped
 from s3dlio.http.connection import SLICE, Connection
 from s3dlio.http.flight import Flight
 from s3dlio.http.jobs import Done, Group, Job
-from s3dlio.http.wire import Origin
-from s3dlio.steps import Offload, Pause, Shield, Step, Task, Together, Transfer
+from s3dlio.http.wire import SCRATCH, Origin
+from s3dlio.steps import Aside, Offload, Pause, Shield, Step, Task, Together, Transfer
 from s3dlio.workers import Scope
 
 _LARGE_BODY = 256 << 10  # bytes still to come from which on a thread of its own is cheaper
@@ -33,6 +33,8 @@ class Loop:
 
     def __init__(self, limit: int = 128) -> None:
         self.limit = limit
+        self.scratch = bytearray(SCRATCH)
+        self.view = memoryview(self.scratch)
         self.ready: deque[tuple[Job, Any, BaseException | None]] = deque()
         self.jobs: set[Job] = set()
         self._inbox: deque[Callable[[], object]] = deque()
@@ -91,6 +93,8 @@ class Loop:
             self._pause(job, step.seconds)
         elif isinstance(step, Offload):
             self._offload(job, step.function)
+        elif isinstance(step, Aside):
+            self._offload(job, lambda: blocking.run(step.task, job.scope))
         elif isinstance(step, Shield):  # pyright: ignore[reportUnnecessaryIsInstance]  # coroutines have no step type
             self._shield(job, step.task)
         else:
@@ -126,9 +130,6 @@ class Loop:
     def _transfer(self, job: Job, step: Transfer) -> None:
         if job.stopping and not job.shielded:
             job.resume(None, Stopped())
-            return
-        if step.heavy:
-            self._offload(job, lambda: blocking.transfer(step.pool, step.exchange, job.scope))
             return
         flight = job.flight = Flight(job, step.pool, step.exchange)
         if self._active >= self.limit:

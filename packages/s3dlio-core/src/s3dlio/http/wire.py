@@ -111,6 +111,13 @@ class Exchange:
         self._scratch = scratch
         self._view = view
 
+    def keep(self) -> None:
+        """Stop using the scratch memory that was lent; what it holds for this exchange is copied."""
+        if self._memory is not None or not self._filled:
+            return
+        self._scratch = bytearray(self._scratch)
+        self._view = memoryview(self._scratch)
+
     def target(self) -> memoryview:
         """Return where the next bytes go; with `fixed` they are the rest of the body and nothing else may come."""
         if self._memory is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from s3dlio import checksum
 from s3dlio.errors import IntegrityError, NotFoundError, ObjectChangedError, PreconditionFailedError
 from s3dlio.http.wire import Exchange, Head
-from s3dlio.stores.service import HEAVY, Service
+from s3dlio.stores.service import Service
 from s3dlio.stores.store import Received
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ class RangeRead:
         "_place",
         "_ranged",
         "fresh",
-        "heavy",
         "length",
         "memory",
         "offset",
@@ -71,7 +70,6 @@ class RangeRead:
         self.to_end = to_end
         self.verify = verify
         self.fresh = False
-        self.heavy = pin is not None and length >= HEAVY
         self.size = -1
         self.stored: tuple[checksum.Algorithm, str] | None = None
         self._place = place

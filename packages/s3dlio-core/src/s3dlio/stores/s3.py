@@ -18,11 +18,11 @@ from s3dlio.errors import (
     S3dlioError,
 )
 from s3dlio.http.client import Budget, perform
-from s3dlio.steps import Offload
+from s3dlio.steps import Aside, Offload
 from s3dlio.stores import xml
 from s3dlio.stores.ranged import RangeRead
 from s3dlio.stores.s3listing import ListRequest
-from s3dlio.stores.service import HEAVY, Request
+from s3dlio.stores.service import Request
 from s3dlio.stores.store import Limits, ObjectInfo, Page, Part, Received, Upload
 from s3dlio.uri import Uri
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _SUM = checksum.CRC64NVME
 _ALGORITHM = ("x-amz-sdk-checksum-algorithm", _SUM.name)
+_HEAVY = 256 << 10  # bytes from which on a body is worth an I/O thread of its own
 _BATCH = 1000  # keys in one DeleteObjects, the service's limit
 
 
@@ -80,6 +81,20 @@ class S3Store:
         to_end: bool = False,
     ) -> Received:
         """Read a range in place, checked against the stored checksum where the service tells one."""
+        reading = self._read(uri, offset, length, place, pin, algorithm, to_end)
+        # A later part of a large object is surely as large as asked for; a first part may be small.
+        return await (Aside(reading) if pin is not None and length > _HEAVY else reading)
+
+    async def _read(
+        self,
+        uri: Uri,
+        offset: int,
+        length: int,
+        place: Place,
+        pin: str | None,
+        algorithm: Algorithm | None,
+        to_end: bool,
+    ) -> Received:
         verify = self.verify and pin is None
         call = RangeRead(self.service, uri, offset, length, place, pin=pin, to_end=to_end, verify=verify)
         for last in (False, True):
@@ -99,7 +114,15 @@ class S3Store:
 
     async def write(self, uri: Uri, data: memoryview, *, if_none_match: bool = False, durable: bool = False) -> None:
         """Store an object; its checksum goes along, so that the service refuses other bytes."""
-        fields = [*await _sum_fields(data), ("content-type", "application/octet-stream")]
+        writing = self._write(uri, data, if_none_match)
+        await (Aside(writing) if len(data) > _HEAVY else writing)
+
+    async def _write(self, uri: Uri, data: memoryview, if_none_match: bool) -> None:
+        fields = [
+            (_SUM.header, _SUM.encode(_SUM.update(data))),
+            _ALGORITHM,
+            ("content-type", "application/octet-stream"),
+        ]
         if if_none_match:
             fields.append(("if-none-match", "*"))
         await self._ask("PUT", uri, fields=fields, payload=data)
@@ -116,7 +139,11 @@ class S3Store:
 
     async def write_part(self, upload: Upload, number: int, offset: int, data: memoryview) -> Part:
         """Store one part with its checksum."""
-        digest = await _digest(_SUM, data)
+        part: Part = await Aside(self._write_part(upload, number, data))
+        return part
+
+    async def _write_part(self, upload: Upload, number: int, data: memoryview) -> Part:
+        digest = _SUM.update(data)
         fields = [(_SUM.header, _SUM.encode(digest)), _ALGORITHM]
         query = quote_query([("partNumber", str(number)), ("uploadId", upload.id)])
         answer = await self._ask("PUT", upload.uri, query=query, fields=fields, payload=data)
@@ -273,14 +300,10 @@ class _Completion(Request):
 
 
 async def _digest(algorithm: Algorithm, data: memoryview) -> int:
-    if len(data) <= HEAVY:
+    if len(data) <= _HEAVY:
         return algorithm.update(data)
     digest: int = await Offload(lambda: algorithm.update(data))
     return digest
-
-
-async def _sum_fields(data: memoryview) -> list[tuple[str, str]]:
-    return [(_SUM.header, _SUM.encode(await _digest(_SUM, data))), _ALGORITHM]
 
 
 def _combined(parts: Sequence[Part]) -> int | None:

@@ -19,14 +19,13 @@ _ERROR_LENGTH = 4096  # bytes: an error document is shorter, and a page cut here
 class ListRequest:
     """The page behind `token`; None is the first. Keys come percent-encoded, since XML cannot hold every key."""
 
-    __slots__ = ("container", "fresh", "heavy", "query", "service", "uri")
+    __slots__ = ("container", "fresh", "query", "service", "uri")
 
     def __init__(self, service: Service, uri: Uri, token: str | None, *, recursive: bool) -> None:
         self.service = service
         self.uri = uri
         self.container = Uri("s3", uri.container, "")
         self.fresh = False
-        self.heavy = False
         params = [("list-type", "2"), ("encoding-type", "url"), ("prefix", uri.key)]
         if not recursive:
             params.append(("delimiter", "/"))

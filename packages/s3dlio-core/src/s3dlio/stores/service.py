@@ -32,7 +32,7 @@ class Service(Protocol):
 class Request:
     """A request whose answer is a short document or only a head. The result is the exchange."""
 
-    __slots__ = ("fields", "fresh", "heavy", "method", "payload", "query", "service", "uri")
+    __slots__ = ("fields", "fresh", "method", "payload", "query", "service", "uri")
 
     def __init__(
         self,
@@ -51,7 +51,6 @@ class Request:
         self.fields = fields
         self.payload = payload
         self.fresh = False
-        self.heavy = payload is not None and len(payload) > HEAVY
 
     def prepare(self) -> Exchange:
         """Sign the request anew: a signature has the time in it."""
@@ -70,6 +69,3 @@ class Request:
         if 200 <= exchange.head.status < 300:
             return exchange
         raise self.service.error(exchange, self.uri)
-
-
-HEAVY = 256 << 10  # bytes of a body from which on it is worth an I/O thread of its own
