@@ -6,6 +6,7 @@ and between them `CLOSE`, `RESET` or `STALL`.
 
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -51,6 +52,7 @@ class ScriptedServer:
     """A running server; `asked` has the requests so far, in order of arrival."""
 
     port: int
+    scheme: str = "http"
     asked: list[Asked] = field(default_factory=list[Asked])
     connections: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -59,7 +61,7 @@ class ScriptedServer:
     @property
     def endpoint(self) -> str:
         """The URL to set as endpoint."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def note(self, connection: int, head: bytes, body: bytes) -> Asked:
         """Add a request to the record."""
@@ -73,10 +75,10 @@ class ScriptedServer:
 
 
 @contextmanager
-def scripted(script: Script) -> Generator[ScriptedServer]:
-    """Serve `script` until the block ends."""
+def scripted(script: Script, tls: ssl.SSLContext | None = None) -> Generator[ScriptedServer]:
+    """Serve `script` until the block ends, over TLS if a context is given."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    server = ScriptedServer(listener.getsockname()[1])
+    server = ScriptedServer(listener.getsockname()[1], scheme="http" if tls is None else "https")
     threads: list[threading.Thread] = []
 
     def accept() -> None:
@@ -86,7 +88,7 @@ def scripted(script: Script) -> Generator[ScriptedServer]:
             except OSError:
                 return
             number, server.connections = server.connections, server.connections + 1
-            thread = threading.Thread(target=_serve, args=(server, script, sock, number), daemon=True)
+            thread = threading.Thread(target=_welcome, args=(server, script, sock, number, tls), daemon=True)
             threads.append(thread)
             thread.start()
 
@@ -101,6 +103,19 @@ def scripted(script: Script) -> Generator[ScriptedServer]:
         acceptor.join(5)
         for thread in threads:
             thread.join(5)
+
+
+def _welcome(
+    server: ScriptedServer, script: Script, sock: socket.socket, number: int, tls: ssl.SSLContext | None
+) -> None:
+    if tls is not None:
+        sock.settimeout(5)
+        try:
+            sock = tls.wrap_socket(sock, server_side=True)
+        except OSError:  # the client did not like the certificate
+            sock.close()
+            return
+    _serve(server, script, sock, number)
 
 
 def _serve(server: ScriptedServer, script: Script, sock: socket.socket, number: int) -> None:

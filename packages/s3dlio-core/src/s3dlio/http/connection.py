@@ -171,12 +171,13 @@ def connect(origin: Origin, *, timeout: float, ca_bundle: str | None) -> Connect
         CertificateError: the peer's certificate is not trusted or names another host.
         DeadlineExceededError: no answer in time.
     """
+    context = _context(ca_bundle) if origin.scheme == "https" else None
     sock = _reach(origin, timeout)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if origin.scheme == "https":
-            return _secure(sock, origin, timeout, ca_bundle)
+        if context is not None:
+            return _secure(sock, origin, timeout, context)
         sock.settimeout(None)
         slice_ = struct.pack("@ll", 0, int(SLICE * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, slice_)
@@ -223,10 +224,10 @@ def _lookup(host: str, port: int, _age: int) -> list[Any]:
         raise error from problem
 
 
-def _secure(sock: socket.socket, origin: Origin, timeout: float, ca_bundle: str | None) -> TlsConnection:
+def _secure(sock: socket.socket, origin: Origin, timeout: float, context: ssl.SSLContext) -> TlsConnection:
     sock.settimeout(timeout)
     try:
-        secured = _context(ca_bundle).wrap_socket(sock, server_hostname=origin.host)
+        secured = context.wrap_socket(sock, server_hostname=origin.host)
     except ssl.SSLCertVerificationError as problem:
         text = f"the certificate of {origin.host}:{origin.port} is not trusted: {problem.verify_message}"
         raise CertificateError(f"{text}; set AWS_CA_BUNDLE for a private authority") from problem
@@ -245,6 +246,6 @@ def _context(ca_bundle: str | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_bundle)
     except (OSError, ssl.SSLError) as problem:
-        raise NetworkError(f"cannot read the CA bundle {ca_bundle!r}: {problem}") from problem
+        raise CertificateError(f"cannot read the CA bundle {ca_bundle!r}: {problem}") from problem
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

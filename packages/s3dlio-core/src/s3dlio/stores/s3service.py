@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _COMMON = f"accept-encoding: identity\r\nuser-agent: s3dlio/{__version__}\r\n"
 _HOSTABLE = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]").fullmatch
-_SAFE_VALUE = re.compile(r"[^\r\n\0]*").fullmatch
 
 
 class S3Service:
@@ -76,17 +75,6 @@ class S3Service:
             return self.origin, _host_field(self.origin), base
         origin = Origin(scheme, f"{bucket}.{host}", port)
         return origin, _host_field(origin), f"{self._prefix}/"
-
-
-def checked(name: str, value: str) -> str:
-    """Return a header value that cannot break out of its line.
-
-    Raises:
-        ValueError: it holds a line end or a NUL, or is not Latin-1.
-    """
-    if not _SAFE_VALUE(value) or not value.isascii():
-        raise ValueError(f"{name} cannot be sent as it is: {value!r} holds a line end or is not ASCII")
-    return value
 
 
 def _host_field(origin: Origin) -> str:
