@@ -24,6 +24,7 @@ _COST_THROTTLED = 5
 _SHORTEST = 0.05  # seconds, doubled with each attempt
 _SHORTEST_THROTTLED = 0.5
 _LONGEST = 20.0
+_MOST_CORRECTIONS = 3  # clock, credentials and region, each once
 
 log = logging.getLogger("s3dlio.http")
 
@@ -68,7 +69,7 @@ class Budget:
 
 async def perform(call: Call[T_co], pool: Pool, budget: Budget, uri: str) -> T_co:
     """Carry out a call, again after errors that may pass."""
-    attempt, spent = 1, 0
+    attempt, spent, corrections = 1, 0, 0
     while True:
         exchange = call.prepare()
         try:
@@ -81,6 +82,9 @@ async def perform(call: Call[T_co], pool: Pool, budget: Budget, uri: str) -> T_c
             call.fresh = True
         except S3dlioError as error:
             problem = _named(error, uri)
+            if problem.corrected and corrections < _MOST_CORRECTIONS:
+                corrections += 1
+                continue
             spent = _cost(error)
             if not problem.retryable or attempt >= budget.attempts or not budget.spend(spent):
                 raise
