@@ -8,7 +8,7 @@ import pytest
 import s3dlio
 from s3dlio import checksum
 from tests.faults.conftest import Serve
-from tests.servers.scripted import CLOSE, Asked, Fault, response
+from tests.servers.scripted import CLOSE, RESET, Asked, Fault, response
 
 URI = "s3://bucket/key"
 MIB = 1 << 20
@@ -91,6 +91,58 @@ def test_H14_a_batch_delete_reports_what_it_left(serve: Serve) -> None:
     ):
         s3dlio.delete("s3://bucket/", recursive=True)
     assert list(caught.value.errors) == ["s3://bucket/b"]
+
+
+def test_W1_a_create_only_write_whose_answer_was_lost_is_a_success(serve: Serve) -> None:
+    stored: list[bytes] = []
+
+    def script(request: Asked) -> Iterable[bytes | Fault]:
+        if request.method == "HEAD":
+            return [head_of(stored[0])]
+        if stored:
+            return [response(412)]
+        stored.append(request.body)
+        return [RESET]
+
+    with serve(script):
+        s3dlio.put(URI, b"mine", if_none_match=True)
+    assert stored == [b"mine"]
+
+
+@pytest.mark.parametrize("theirs", [b"other", b"else"])
+def test_W1_a_create_only_write_that_somebody_else_won_is_an_error(serve: Serve, theirs: bytes) -> None:
+    def script(request: Asked) -> Iterable[bytes | Fault]:
+        if request.method == "HEAD":
+            return [head_of(theirs)]
+        return [RESET] if request.number == 0 else [response(412)]
+
+    with serve(script), pytest.raises(s3dlio.PreconditionFailedError):
+        s3dlio.put(URI, b"mine", if_none_match=True)
+
+
+def head_of(content: bytes) -> bytes:
+    """Answer a HEAD for an object of this content."""
+    total = checksum.CRC64NVME.encode(checksum.crc64nvme(content))
+    return response(200, ETag='"one"', Content_Length=str(len(content)), x_amz_checksum_crc64nvme=total)
+
+
+@pytest.mark.parametrize("content", [LARGE, LARGE[::-1]], ids=["ours", "not ours"])
+def test_W3_a_completed_upload_whose_answer_was_lost_is_looked_at(serve: Serve, content: bytes) -> None:
+    completions = iter([RESET])
+
+    def script(request: Asked) -> Iterable[bytes | Fault]:
+        if request.method == "HEAD":
+            return [head_of(content)]
+        if request.method == "POST" and "uploadId" in request.target:
+            return [next(completions, response(404, b"<Error><Code>NoSuchUpload</Code><Message>m</Message></Error>"))]
+        return [multipart(request)]
+
+    with serve(script):
+        if content == LARGE:
+            s3dlio.put(URI, LARGE)
+        else:
+            with pytest.raises(s3dlio.NotFoundError):
+                s3dlio.put(URI, LARGE)
 
 
 def page(keys: list[str], token: str | None = None, *, truncated: bool | None = None) -> bytes:

@@ -15,11 +15,12 @@ class S3dlioError(RuntimeError):
 
     `uri` is what it failed on, `status` the HTTP status, `code` the service's own word for it and `request_id` the
     service's id of the request; each is None where there is none. `corrected` says that the cause has been put right,
-    so that the same request is worth making again at once.
+    so that the same request is worth making again at once, and `attempts` how often it had been made.
     """
 
     retryable: ClassVar[bool] = False
     corrected = False
+    attempts = 1
     _errno: ClassVar[int | None] = None
     errno: int | None  # of those that are an OSError
 

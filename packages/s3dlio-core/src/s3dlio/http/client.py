@@ -69,8 +69,9 @@ class Budget:
 
 async def perform(call: Call[T_co], pool: Pool, budget: Budget, uri: str) -> T_co:
     """Carry out a call, again after errors that may pass."""
-    attempt, spent, corrections = 1, 0, 0
+    attempt, spent, corrections, sent = 1, 0, 0, 0
     while True:
+        sent += 1
         exchange = call.prepare()
         try:
             await Transfer(pool, exchange)
@@ -82,6 +83,7 @@ async def perform(call: Call[T_co], pool: Pool, budget: Budget, uri: str) -> T_c
             call.fresh = True
         except S3dlioError as error:
             problem = _named(error, uri)
+            problem.attempts = sent
             if problem.corrected and corrections < _MOST_CORRECTIONS:
                 corrections += 1
                 continue

@@ -14,6 +14,7 @@ from s3dlio.errors import (
     IntegrityError,
     NotFoundError,
     PartialFailureError,
+    PreconditionFailedError,
     RequestError,
     S3dlioError,
 )
@@ -118,14 +119,27 @@ class S3Store:
         await (Aside(writing) if len(data) > _HEAVY else writing)
 
     async def _write(self, uri: Uri, data: memoryview, if_none_match: bool) -> None:
-        fields = [
-            (_SUM.header, _SUM.encode(_SUM.update(data))),
-            _ALGORITHM,
-            ("content-type", "application/octet-stream"),
-        ]
-        if if_none_match:
-            fields.append(("if-none-match", "*"))
-        await self._ask("PUT", uri, fields=fields, payload=data)
+        digest = _SUM.update(data)
+        fields = [(_SUM.header, _SUM.encode(digest)), _ALGORITHM, ("content-type", "application/octet-stream")]
+        if not if_none_match:
+            await self._ask("PUT", uri, fields=fields, payload=data)
+            return
+        try:
+            await self._ask("PUT", uri, fields=[*fields, ("if-none-match", "*")], payload=data)
+        except PreconditionFailedError as error:
+            # An attempt whose answer was lost may have stored the object that is now in the way.
+            if error.attempts == 1 or not await self._holds(uri, len(data), digest):
+                raise
+
+    async def _holds(self, uri: Uri, size: int, digest: int) -> bool:
+        """Tell whether an object is stored with this size and checksum."""
+        try:
+            answer = await self._ask("HEAD", uri, fields=[("x-amz-checksum-mode", "ENABLED")])
+        except NotFoundError:
+            return False
+        assert answer.head is not None
+        fields = answer.head.fields
+        return fields.get("content-length") == str(size) and fields.get(_SUM.header) == _SUM.encode(digest)
 
     async def start_upload(self, uri: Uri, size: int | None) -> Upload:
         """Begin a multipart upload whose parts and whole carry a CRC."""
@@ -165,13 +179,14 @@ class S3Store:
         if if_none_match:
             fields.append(("if-none-match", "*"))
         query = quote_query([("uploadId", upload.id)])
-        answer = await perform(
-            _Completion(self.service, "POST", upload.uri, query=query, fields=fields, payload=document),
-            self.pool,
-            self.budget,
-            str(upload.uri),
-        )
-        del answer
+        request = _Completion(self.service, "POST", upload.uri, query=query, fields=fields, payload=document)
+        try:
+            await perform(request, self.pool, self.budget, str(upload.uri))
+        except NotFoundError as error:
+            # An attempt whose answer was lost may have completed the upload, which then exists no more.
+            size = sum(part.length for part in parts)
+            if error.attempts == 1 or whole is None or not await self._holds(upload.uri, size, whole):
+                raise
 
     async def abort_upload(self, upload: Upload) -> None:
         """Drop the parts of an upload; one that is gone already is success."""
