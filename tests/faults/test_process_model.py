@@ -93,6 +93,7 @@ def test_P8_128_threads_read_at_once(serve: Serve) -> None:
 INTERRUPTED = """
 import os, sys, threading, signal
 import s3dlio
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs without it
 s3dlio.configure(endpoint_url=sys.argv[1], region="us-east-1")
 print("ready", flush=True)
 calls = {
