@@ -1,6 +1,7 @@
 """A read returns the bytes of one version of the object, or raises: whatever the server does, under both drivers."""
 
 import os
+import threading
 from collections.abc import Iterable
 
 import pytest
@@ -114,6 +115,24 @@ def test_D10_bytes_behind_a_body_do_not_reach_the_next_read(serve: Serve, get: G
     other = part(Asked("GET", "", {"range": "bytes=0-99"}, b"", 0, 0), b"another object's bytes")
     with serve(lambda request: [part(request, SMALL) + other]) as server:
         assert get(URI) == SMALL
+        assert get(URI) == SMALL
+    assert server.connections == 2
+
+
+def test_D10_S15_an_answer_that_nobody_asked_for_reaches_no_read(serve: Serve, get: Get) -> None:
+    sent = threading.Event()
+
+    def script(request: Asked) -> Iterable[bytes | Fault]:
+        yield part(request, SMALL)
+        if request.connection == 0:
+            sent.wait(5)
+            yield part(request, b"another object's bytes")
+
+    with serve(script) as server:
+        assert get(URI) == SMALL
+        sent.set()
+        while server.said < 2:
+            pass
         assert get(URI) == SMALL
     assert server.connections == 2
 

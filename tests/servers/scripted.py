@@ -49,12 +49,13 @@ Script = Callable[[Asked], Iterable[bytes | Fault]]
 
 @dataclass
 class ScriptedServer:
-    """A running server; `asked` has the requests so far, in order of arrival."""
+    """A running server; `asked` has the requests so far, in order of arrival, `said` counts the pieces sent."""
 
     port: int
     scheme: str = "http"
     asked: list[Asked] = field(default_factory=list[Asked])
     connections: int = 0
+    said: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     ending: threading.Event = field(default_factory=threading.Event)
 
@@ -161,6 +162,7 @@ def _answer(server: ScriptedServer, sock: socket.socket, pieces: Iterable[bytes 
             try:
                 sock.settimeout(5)
                 sock.sendall(piece)
+                server.said += 1
                 sock.settimeout(0.2)
             except OSError:
                 return False

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from s3dlio import workers
-from s3dlio.errors import DeadlineExceededError, S3dlioError
+from s3dlio.errors import DeadlineExceededError
 from s3dlio.http import blocking
 from s3dlio.http.blocking import Stopped
 from s3dlio.http.connection import SLICE, Connection
@@ -151,8 +151,10 @@ class Loop:
         resting = self._idle.get(flight.exchange.origin)
         while resting:
             connection = resting.pop()
-            if self._resting.pop(connection.fileno(), None) is not None:
+            del self._resting[connection.fileno()]
+            if connection.is_quiet():
                 return connection
+            connection.close()
         kept = flight.pool.reuse(flight.exchange.origin)
         if kept is not None:
             self._adopt(flight, kept)
@@ -180,15 +182,16 @@ class Loop:
                 connection.close()
                 self._leave()
                 return
-            self._adopt(flight, connection)
-            self._board(flight, connection)
+            self._board(flight, connection, new=True)
 
         workers.submit(work)
 
-    def _board(self, flight: Flight, connection: Connection) -> None:
+    def _board(self, flight: Flight, connection: Connection, *, new: bool = False) -> None:
         self._flights[connection.fileno()] = flight
+        flight.board(connection)
         try:
-            flight.board(connection)
+            if new:
+                self._adopt(flight, connection)
             if not flight.send():
                 self._epoll.modify(connection, select.EPOLLIN | select.EPOLLOUT)
         except OSError as error:
@@ -204,7 +207,7 @@ class Loop:
                 self._epoll.modify(descriptor, select.EPOLLIN)
             if mask & ~select.EPOLLOUT:
                 flight.receive()
-        except (OSError, S3dlioError) as error:
+        except Exception as error:
             self._land(flight, error)
             return
         if flight.exchange.done:
