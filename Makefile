@@ -21,7 +21,7 @@ check: .venv/.test
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/pyright
-	.venv/bin/mypy packages/s3dlio-core/src
+	.venv/bin/mypy packages/s3dlio-core/src tests/core
 	.venv/bin/python tools/check_build.py
 
 bench: .venv/.test

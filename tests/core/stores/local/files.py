@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 from collections.abc import Callable, Coroutine, Generator
@@ -30,7 +31,8 @@ def run(task: Coroutine[Any, Any, T]) -> T:
     try:
         step = task.send(None)
     except StopIteration as end:
-        return end.value
+        result: T = end.value
+        return result
     raise AssertionError(f"the local stores do their work themselves, and this one asked for {step!r}")
 
 
@@ -86,7 +88,7 @@ class Files:
         assert all(key.startswith(start) for key in found)
         return [key.removeprefix(start) for key in found]
 
-    def everything(self) -> list[str]:
+    def everything(self) -> builtins.list[str]:
         """Return what really is in the directory, hidden or not."""
         return sorted(os.listdir(self.directory))
 

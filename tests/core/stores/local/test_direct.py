@@ -94,7 +94,8 @@ class TestARead:
 
         def place(size: int, length: int) -> memoryview:
             assert size == SIZE
-            return memory[start : start + length].data
+            part: memoryview = memory[start : start + length].data
+            return part
 
         received = run(stored.store.read(stored.uri("object"), offset, length, place))
         expected = CONTENT[offset : offset + length]
@@ -198,7 +199,8 @@ class TestWhereODirectIsRefused:
         def refuse(fd: int, data: Any, at: int) -> int:
             if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT:
                 raise OSError(errno.EINVAL, "not aligned")
-            return real(fd, data, at)
+            count: int = real(fd, data, at)
+            return count
 
         monkeypatch.setattr("s3dlio.stores.direct._warned", set[int]())
         monkeypatch.setattr(os, call, refuse)

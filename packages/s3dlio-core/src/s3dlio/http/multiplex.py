@@ -245,6 +245,7 @@ class Loop:
 
     def _land(self, flight: Flight, problem: BaseException | None) -> None:
         """End a flight: its connection rests or is closed, its coroutine goes on."""
+        flight.job.flight = None  # a stop that comes before the coroutine goes on finds nothing to give up
         connection = flight.connection
         if connection is not None:
             self._flights.pop(connection.fileno(), None)
