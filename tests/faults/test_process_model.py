@@ -140,6 +140,26 @@ def test_P6_a_cancelled_read_ends_and_its_connection_is_closed(serve: Serve) -> 
         asyncio.run(asyncio.wait_for(cancel(), 5))
 
 
+def test_P6_cancels_at_any_moment_leave_everything_in_order(serve: Serve) -> None:
+    async def read_and_cancel(turns: int) -> None:
+        readings = [asyncio.create_task(s3dlio.get_async(URI)) for _ in range(20)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for reading in readings[::2]:
+            reading.cancel()
+        outcomes = await asyncio.gather(*readings, return_exceptions=True)
+        assert all(data == SMALL for data in outcomes[1::2])
+        assert all(isinstance(data, asyncio.CancelledError) or data == SMALL for data in outcomes[::2])
+
+    async def many_times() -> None:
+        for turns in range(100):
+            await read_and_cancel(turns)
+
+    with serve(healthy):
+        asyncio.run(many_times())
+        read_in_every_way()
+
+
 def test_P7_several_asyncio_loops_may_follow_each_other(serve: Serve) -> None:
     async def read() -> None:
         assert await asyncio.gather(*[s3dlio.get_async(URI) for _ in range(50)]) == [SMALL] * 50
