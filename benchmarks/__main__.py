@@ -30,7 +30,6 @@ def main(arguments: Sequence[str]) -> int:
     try:
         where = _describe(rows, names, arguments)
         effort = harness.QUICK if given.quick else harness.Effort()
-        machine.settle_memory()
         with harness.staged(rows) as stage:
             done = harness.run(stage, rows, names, effort, _tell)
     except (OSError, RuntimeError) as problem:

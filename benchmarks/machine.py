@@ -55,14 +55,13 @@ for page in range(0, len(memory), 4096):
 """
 
 
-def settle_memory() -> None:
-    """Touch half of the free memory once, in a process that ends.
+def settle_memory(size: int) -> None:
+    """Touch `size` bytes of memory in a process that ends.
 
-    A virtual machine gets memory from its host at the first touch, which takes twenty times as long as any later
-    one. Whichever client came first would pay for all.
+    A virtual machine gets memory from its host at the first touch, twenty times as slowly as from its own kernel, and
+    some give free memory back to the host within seconds. A client would be charged for that, or not, by chance.
     """
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    subprocess.run([sys.executable, "-c", _TOUCH, str(free // 2)], check=True)
+    subprocess.run([sys.executable, "-c", _TOUCH, str(size)], check=True)
 
 
 def _cpu_model() -> str:
