@@ -24,7 +24,7 @@ check: .venv/.test
 	.venv/bin/mypy packages/s3dlio-core/src tests/core
 	.venv/bin/python tools/check_build.py
 
-bench: .venv/.test
+bench: .venv/.bench
 	.venv/bin/python -m benchmarks $(ARGS)
 
 # The API reference, from the docstrings, as pages under docs/_build.
@@ -45,6 +45,10 @@ pants:
 
 .venv/.test: requirements/test.txt requirements/demo.txt constraints.txt $(PROJECTS) | .venv/bin/python
 	$(PIP) --requirement requirements/test.txt
+	@touch $@
+
+.venv/.bench: requirements/bench.txt .venv/.test
+	$(PIP) --requirement requirements/bench.txt
 	@touch $@
 
 .venv/.docs: requirements/docs.txt .venv/.demo

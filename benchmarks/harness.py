@@ -1,91 +1,73 @@
-"""The run: origins and files for the chosen rows, then each client in turn, each measurement in a fresh
-process.
+"""The run: each client in turn, row by row, each measurement in a fresh process.
 
-The clients alternate (A B C A B C …), so whatever else the machine does falls on all of them alike. They
-see no variable of the caller's environment but those named here.
+The clients alternate (A B C A B C …), so whatever else the machine does falls on all of them alike. A client that
+fails a row is out of that row and the run goes on: its last words stand in the results.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 
-from benchmarks import machine, nginx, origin, process, work
+from benchmarks import environments, machine
 from benchmarks.clients import KINDS
-from benchmarks.content import payload
-from benchmarks.rows import GIB, Row, Source
+from benchmarks.environments import ROOT
+from benchmarks.goals import GOALS
+from benchmarks.rows import GIB, Row
 from benchmarks.run_one import Assignment, Measurement
+from benchmarks.stage import Stage
 
-_MEMORY = Path("/dev/shm")
-_PASSED_ON = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG")
-_CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "benchmark",
-    "AWS_SECRET_ACCESS_KEY": "benchmark",
-    "AWS_REGION": "us-east-1",
-}
+_GOAL_ROWS = frozenset(goal.row for goal in GOALS)
+_PATIENCE = 180.0  # seconds for one measurement: a client that hangs is a failure, not the end of the run
+_TOUCHED = 3 * GIB  # bytes: more than any client takes for a row of one object
+_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How often each client does each row, and for how many seconds at least."""
+    """How often each client does a row that a goal names, how often any other, and for how many seconds at least.
 
-    repetitions: int = 5
-    seconds: float = 1.0
+    A slow client does no row more often than `slow`.
+    """
 
+    goals: int = 5
+    others: int = 3
+    slow: int = 2
+    seconds: float = 0.5
 
-QUICK = Effort(repetitions=3, seconds=0.5)
+    def repetitions(self, row: Row, name: str) -> int:
+        """Return how often a client does a row."""
+        most = self.slow if KINDS[name].slow else self.turns(row)
+        return min(most, self.turns(row))
 
-
-class Stage:
-    """The files and the origins of one run."""
-
-    def __init__(self, home: Path, running: Mapping[Source, process.Running]) -> None:
-        self._home = home
-        self._running = running
-
-    def assignment(self, row: Row, client: str, seconds: float) -> Assignment:
-        """Return the measurement of a row through a client."""
-        served = self._running.get(row.source)
-        container = str(_bucket(self._home)) if served is None else origin.BUCKET
-        return Assignment(
-            row=row.name,
-            client=client,
-            container=nginx.bucket(checksums=row.checksums) if row.source == "nginx" else container,
-            endpoint=served.endpoint if served else None,
-            pids=served.pids if served else (),
-            seconds=seconds,
-        )
-
-    def environment(self, endpoint: str | None) -> dict[str, str]:
-        """Return all that a measurement sees of the environment."""
-        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        nowhere = str(self._home / "none")
-        files = {"AWS_CONFIG_FILE": nowhere, "AWS_SHARED_CREDENTIALS_FILE": nowhere, "HOME": str(self._home)}
-        reach = {"AWS_ENDPOINT_URL": endpoint} if endpoint else {}
-        return {**passed, **files, **_CREDENTIALS, **reach, "AWS_EC2_METADATA_DISABLED": "true"}
+    def turns(self, row: Row) -> int:
+        """Return how many turns a row has: one when a step takes gigabytes and many seconds."""
+        if row.without:
+            return 1
+        return self.goals if row.name in _GOAL_ROWS else self.others
 
 
-@contextmanager
-def staged(rows: Sequence[Row]) -> Generator[Stage]:
-    """Write the files and start the origins that these rows need; both are gone when the block ends."""
-    _require_memory(rows)
-    with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-", dir=_MEMORY)))
-        _plant(rows, _bucket(home))
-        running: dict[Source, process.Running] = {}
-        if any(row.source == "nginx" for row in rows):
-            running["nginx"] = stack.enter_context(nginx.started(home / "tree", home))
-        if any(row.source == "own" for row in rows):
-            running["own"] = stack.enter_context(process.origin())
-        yield Stage(home, running)
+QUICK = Effort(goals=1, others=1, seconds=0.2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A client that did not do a row, or did it wrong, and the last thing it said."""
+
+    row: str
+    client: str
+    words: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run has brought so far."""
+
+    measurements: list[Measurement] = field(default_factory=list[Measurement])
+    failures: list[Failure] = field(default_factory=list[Failure])
 
 
 def run(
@@ -93,67 +75,54 @@ def run(
     rows: Sequence[Row],
     names: Sequence[str],
     effort: Effort,
-    tell: Callable[[Measurement], None],
-) -> list[Measurement]:
-    """Measure every row; `tell` hears of each measurement as it is made.
-
-    Raises:
-        RuntimeError: a measurement failed; its own message is on standard error.
-    """
-    done: list[Measurement] = []
+    tell: Callable[[Measurement | Failure], None],
+) -> Outcome:
+    """Measure every row; `tell` hears of each measurement as it is made."""
+    outcome = Outcome()
     for row in rows:
-        able = [name for name in names if KINDS[name].does(row)]
-        for _ in range(effort.repetitions):
-            for name in able:
-                done.append(_measure(stage, row, name, effort.seconds))
-                tell(done[-1])
-    return done
+        able = [name for name in names if KINDS[name].does(row, name)]
+        for turn in range(effort.turns(row)):
+            for name in [name for name in able if turn < effort.repetitions(row, name)]:
+                found = _measure(stage, row, name, effort.seconds)
+                tell(found)
+                if isinstance(found, Failure):
+                    outcome.failures.append(found)
+                    able.remove(name)
+                else:
+                    outcome.measurements.append(found)
+    return outcome
 
 
-def _measure(stage: Stage, row: Row, name: str, seconds: float) -> Measurement:
+def _measure(stage: Stage, row: Row, name: str, seconds: float) -> Measurement | Failure:
     task = stage.assignment(row, name, seconds)
-    if row.fresh:
-        machine.settle_memory(_TOUCHED)
-    command = [sys.executable, "-m", "benchmarks.run_one", json.dumps(asdict(task))]
-    ended = subprocess.run(
-        command, env=stage.environment(task.endpoint), stdout=subprocess.PIPE, text=True, check=False
-    )
+    if row.wants_memory:
+        machine.settle_memory(max(_TOUCHED, row.size * row.batch * 3 // 2))
+    try:
+        ended = _spawn(stage, task)
+    except subprocess.TimeoutExpired:
+        return Failure(row=row.name, client=name, words=f"took more than {_PATIENCE:.0f} s")
     if ended.returncode:
-        raise RuntimeError(f"{name} failed in row {row.name} with status {ended.returncode}: see its message above")
-    return Measurement(**json.loads(ended.stdout))
+        print(ended.stderr, end="", file=sys.stderr)
+        return Failure(row=row.name, client=name, words=_last_words(ended))
+    return Measurement(**json.loads(ended.stdout.splitlines()[-1]))
 
 
-_TOUCHED = 3 << 30  # bytes: more than any client takes for a row
+def _spawn(stage: Stage, task: Assignment) -> subprocess.CompletedProcess[str]:
+    kind = KINDS[task.client]
+    python = environments.python_of(kind.environment)
+    return subprocess.run(
+        [python, "-m", "benchmarks.run_one", json.dumps(asdict(task))],
+        cwd=ROOT,
+        env=stage.environment(task, isolated=kind.environment is not None),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE,
+    )
 
 
-def _bucket(home: Path) -> Path:
-    return home / "tree" / nginx.bucket(checksums=False)
-
-
-def _require_memory(rows: Sequence[Row]) -> None:
-    if not _MEMORY.is_dir():
-        raise RuntimeError(
-            f"the benchmarks keep their files in memory, and there is no {_MEMORY} here: mount a tmpfs there"
-        )
-    # What is planted, once more for what is put into files, and a quarter of a GiB for the rest.
-    needed = 2 * sum(row.size * row.batch for row in _planted(rows)) + GIB // 4
-    free = shutil.disk_usage(_MEMORY).free
-    if free < needed:
-        raise RuntimeError(f"{_MEMORY} has {free >> 20} MiB free and {needed >> 20} MiB are needed: make it larger")
-
-
-def _planted(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows whose objects must be there, one for each folder."""
-    reading = [row for row in rows if row.verb in ("get", "get-large")]
-    largest = sorted(reading, key=lambda row: row.batch)
-    return list({row.folder: row for row in largest}.values())
-
-
-def _plant(rows: Sequence[Row], bucket: Path) -> None:
-    bucket.mkdir(parents=True)
-    (bucket / work.WARM_KEY).parent.mkdir()
-    (bucket / work.WARM_KEY).write_bytes(payload(work.WARM_SIZE, 0))
-    for row in _planted(rows):
-        (bucket / row.folder).mkdir()
-        for number in range(row.batch):
-            (bucket / work.key(row, number)).write_bytes(payload(row.size, number))
+def _last_words(ended: subprocess.CompletedProcess[str]) -> str:
+    said = ended.stderr.strip().splitlines()
+    if not said:
+        return f"ended with status {ended.returncode}"
+    return said[-1].replace(str(ROOT), ".")[:_SHOWN]

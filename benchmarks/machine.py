@@ -6,12 +6,10 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from benchmarks import clients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +27,9 @@ class Machine:
     versions: Mapping[str, str]
 
 
-def describe(names: Iterable[str], command: str, origins: Mapping[str, str]) -> Machine:
-    """Describe this machine, the clients of these names and the origins' versions."""
+def describe(command: str, versions: Mapping[str, str]) -> Machine:
+    """Describe this machine; `versions` are those of the clients and the origins."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    versions = {part: number for name in names for part, number in clients.versions(name).items()}
     return Machine(
         cpu=_cpu_model(),
         cores=len(os.sched_getaffinity(0)),
@@ -42,7 +39,7 @@ def describe(names: Iterable[str], command: str, origins: Mapping[str, str]) -> 
         load=round(os.getloadavg()[0], 2),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         command=command,
-        versions={**versions, **origins},
+        versions=versions,
     )
 
 

@@ -1,5 +1,5 @@
 """The GET origin: nginx over a tree of files in memory, with a configuration of its own in a temporary
-directory.
+directory, plain on one port and with TLS on another.
 
 One worker, so that the client has a core for itself. `sendfile` is off because it makes a client on
 loopback slower than a network would. Signatures are ignored; ETag and Range are nginx's own.
@@ -52,6 +52,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
+        {tls}
         location / {{ root {tree}; }}
         location /{checked}/ {{
             alias {tree}/{bucket}/;
@@ -86,20 +87,30 @@ def bucket(*, checksums: bool) -> str:
     return _BUCKET_WITH_SUMS if checksums else "bucket"
 
 
+_TLS = """listen 127.0.0.1:{port} ssl backlog=1024;
+        ssl_certificate {certificate};
+        ssl_certificate_key {certificate};
+        ssl_buffer_size 16k;"""
+
+
 @contextmanager
-def started(tree: Path, home: Path) -> Generator[Running]:
-    """Serve `tree`, whose folders are buckets, until the block ends. `home` takes configuration and logs."""
-    port = _free_port()
+def started(tree: Path, home: Path, certificate: Path) -> Generator[tuple[Running, Running]]:
+    """Serve `tree`, whose folders are buckets, until the block ends: without TLS, and with it.
+
+    `home` takes configuration and logs; `certificate` is a file of PEM that holds the key as well.
+    """
+    port, sealed = _free_port(), _free_port()
     (home / "sums.conf").write_text("".join(_sums(tree / bucket(checksums=False))))
     user = "user root;" if os.geteuid() == 0 else ""
-    names = {"user": user, "checked": _BUCKET_WITH_SUMS, "bucket": bucket(checksums=False)}
+    tls = _TLS.format(port=sealed, certificate=certificate)
+    names = {"user": user, "checked": _BUCKET_WITH_SUMS, "bucket": bucket(checksums=False), "tls": tls}
     text = _CONFIGURATION.format(home=home, tree=tree, port=port, **names)
     (home / "nginx.conf").write_text(text)
     log = str(home / "error.log")
     command = [find(), "-e", log, "-p", str(home), "-c", str(home / "nginx.conf")]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process, ended(process):
         workers = _workers(port, process, log)
-        yield Running(f"http://127.0.0.1:{port}", workers)
+        yield Running(f"http://127.0.0.1:{port}", workers), Running(f"https://127.0.0.1:{sealed}", workers)
 
 
 def _sums(folder: Path) -> Iterator[str]:

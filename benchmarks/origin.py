@@ -1,61 +1,76 @@
-"""A small, fast origin that speaks enough of S3 for the PUT and LIST rows: one thread, epoll, replies
-made beforehand.
+"""A small, fast origin that speaks enough of S3 for the PUT, LIST and latency rows: one thread, epoll,
+replies made beforehand.
 
 What it does not do: it checks no signature and no checksum, stores nothing except under a `check/`
-prefix, lists the same keys whatever it is asked, knows neither ranges nor deletes, and speaks plain
-HTTP/1.1. Bodies are counted and thrown away inside the kernel (`MSG_TRUNC`), so it costs less than the
-client that sends them.
-Invariant: a request is answered only after the last byte of its body has come.
+prefix, lists the same keys whatever it is asked, knows no deletes, and speaks HTTP/1.1 alone. Bodies are
+counted and thrown away, without TLS inside the kernel (`MSG_TRUNC`), so it costs less than the client
+that sends them. With a delay each answer waits for its turn in a queue: one read and one write a request,
+where a relay in front of another server would take four, and two processes.
+Invariant: a request is answered only after the last byte of its body has come, and the delay has passed.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
 import re
 import select
 import socket
+import ssl
 import sys
+import time
+from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from benchmarks import replies
 from benchmarks.chunked import Chunks, unchunk
-
-BUCKET = "bucket"
-LIST_PREFIX = "listed/"
-CHECK_PREFIX = "check/"
-COUNTERS = "/-/counters"
+from benchmarks.process import Plan
+from benchmarks.replies import BUCKET, CHECK_PREFIX, COUNTERS, LIST_PREFIX
+from benchmarks.streams import Plain, Sealed, Stream
 
 _LARGEST_HEAD = 64 << 10
 # A head with a small body comes in one read; of a large body only its first bytes are copied.
 _FIRST_READ = 16 << 10
-# Never touched, so it takes no memory: with MSG_TRUNC the kernel wants only its length.
-_NOWHERE = mmap.mmap(-1, 64 << 20)
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)")
 _DECODED = re.compile(rb"\nx-amz-decoded-content-length:[ \t]*(\d+)")
+_RANGE = re.compile(rb"\nrange:[ \t]*bytes=(\d+)-(\d*)")
 _PART = re.compile(r"partNumber=(\d+)")
 
 
 @dataclass(slots=True)
 class Connection:
-    """What is known of one client: the head that is coming in, the body that is still to come, the reply."""
+    """What is known of one client: the head that is coming in, the body that is still to come, the reply.
 
-    sock: socket.socket
+    `left` counts the bytes of the body that are still to come, `size` those of the object in it.
+    `waiting` is True while a reply waits for its time, `closed` once nobody wants it any more.
+    """
+
+    stream: Stream
+    number: int
     pending: bytes = b""
     left: int = 0
+    size: int = 0
     chunks: Chunks | None = None
     kept: bytearray | None = None
     encoded: bool = False
     method: str = ""
     target: str = ""
+    wanted: tuple[int, int | None] | None = None
+    waiting: bool = False
+    closed: bool = False
     unsent: memoryview = field(default_factory=lambda: memoryview(b""))
 
 
 class Origin:
-    """The server. `requests` and `received` count PUTs and the bytes of objects in them."""
+    """The server. `requests` and `received` count PUTs that came to their end and the bytes of objects in them."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, plan: Plan) -> None:
         self._listener = listener
+        self._delay = plan.delay
+        self._context = _context(plan.certificate)
+        self._tree = Path(plan.tree) if plan.tree else None
+        self._objects: dict[str, bytes] = {}
+        self._due: deque[tuple[float, Connection, bytes]] = deque()
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._pages = replies.pages(BUCKET, LIST_PREFIX)
@@ -70,20 +85,28 @@ class Origin:
         self._epoll.register(self._listener, select.EPOLLIN)
         self._epoll.register(until, select.EPOLLIN)
         while True:
-            for ready, events in self._epoll.poll():
+            for ready, events in self._epoll.poll(self._patience()):
                 if ready == until:
                     return
                 if ready == self._listener.fileno():
                     self._accept()
-                else:
+                elif ready in self._connections:
                     self._turn(self._connections[ready], events)
+            while self._due and self._due[0][0] <= time.monotonic():
+                self._release(*self._due.popleft()[1:])
+
+    def _patience(self) -> float | None:
+        """Return the seconds until the next reply is due, which epoll rounds up to whole milliseconds."""
+        return max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
 
     def _accept(self) -> None:
         sock, _ = self._listener.accept()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connections[sock.fileno()] = Connection(sock)
-        self._epoll.register(sock, select.EPOLLIN)
+        stream = Sealed(sock, self._context) if self._context else Plain(sock)
+        number = stream.fileno()
+        self._connections[number] = Connection(stream, number)
+        self._epoll.register(number, select.EPOLLIN)
 
     def _turn(self, client: Connection, events: int) -> None:
         try:
@@ -92,23 +115,27 @@ class Origin:
                 self._advance(client)
             else:
                 self._receive(client)
+            while client.stream.holds_more() and not client.unsent:
+                self._receive(client)
+        except BlockingIOError:
+            return
         except (ConnectionError, ValueError) as problem:
             if isinstance(problem, ValueError):
                 print(f"closed a connection: {problem}", file=sys.stderr)
             self._close(client)
 
     def _close(self, client: Connection) -> None:
-        self._epoll.unregister(client.sock)
-        del self._connections[client.sock.fileno()]
-        client.sock.close()
+        self._epoll.unregister(client.number)
+        del self._connections[client.number]
+        client.closed = True
+        client.stream.close()
 
     def _receive(self, client: Connection) -> None:
         if client.left and client.kept is None:
-            size = min(client.left, len(_NOWHERE))
-            taken = client.sock.recv_into(_NOWHERE, size, socket.MSG_TRUNC)
+            taken = client.stream.drop(client.left)
             client.left -= taken
         else:
-            taken = client.sock.recv_into(self._scratch)
+            taken = client.stream.receive(self._scratch)
             client.pending += self._scratch[:taken]
         if not taken:
             raise ConnectionResetError("the client has closed the connection")
@@ -116,13 +143,29 @@ class Origin:
 
     def _advance(self, client: Connection) -> None:
         """Go through what has come: bodies, and the requests that follow them, while replies can be sent."""
-        while not client.unsent:
+        while not client.unsent and not client.waiting:
             if not client.method and not self._start(client):
                 return
             if not self._body_is_here(client):
                 return
             method, client.method = client.method, ""
-            self._send(client, memoryview(self._answer(client, method)))
+            reply = self._answer(client, method)
+            if self._delay:
+                client.waiting = True
+                self._due.append((time.monotonic() + self._delay, client, reply))
+            else:
+                self._send(client, memoryview(reply))
+
+    def _release(self, client: Connection, reply: bytes) -> None:
+        """Send a reply whose time has come."""
+        client.waiting = False
+        if client.closed:
+            return
+        try:
+            self._send(client, memoryview(reply))
+            self._advance(client)
+        except ConnectionError:
+            self._close(client)
 
     def _start(self, client: Connection) -> bool:
         """Read a head, if the whole of it is here."""
@@ -137,15 +180,16 @@ class Origin:
         fields = fields.lower()
         length = _LENGTH.search(fields)
         client.left = int(length[1]) if length else 0
-        client.chunks = Chunks() if b"\ntransfer-encoding: chunked" in fields else None
         client.kept = bytearray() if f"/{CHECK_PREFIX}" in client.target else None
+        chunked = b"\ntransfer-encoding: chunked" in fields
+        client.chunks = Chunks(keep=client.kept is not None) if chunked else None
         client.encoded = b"aws-chunked" in fields
-        if client.method == "PUT":
-            decoded = _DECODED.search(fields)
-            self.requests += 1
-            self.received += int(decoded[1]) if decoded else client.left
+        wanted = _RANGE.search(fields)
+        client.wanted = (int(wanted[1]), int(wanted[2]) if wanted[2] else None) if wanted else None
+        decoded = _DECODED.search(fields)
+        client.size = int(decoded[1]) if decoded else client.left
         if b"\nexpect: 100-continue" in fields:
-            client.sock.send(replies.CONTINUE)
+            client.stream.send(memoryview(replies.CONTINUE))
         return True
 
     def _body_is_here(self, client: Connection) -> bool:
@@ -170,8 +214,12 @@ class Origin:
     def _answer(self, client: Connection, method: str) -> bytes:
         path, _, query = client.target.partition("?")
         if method == "PUT":
+            self.requests += 1
+            self.received += client.size
             self._keep(client, path, query)
             return replies.STORED
+        if method in ("GET", "HEAD") and self._tree is not None:
+            return self._object(client, path, body=method == "GET")
         if method == "GET":
             return self._get(path, query)
         bucket, _, key = path.lstrip("/").partition("/")
@@ -193,6 +241,15 @@ class Origin:
         parts[int(part[1]) if part else 1] = unchunk(body) if client.encoded else body
         self._kept[path] = parts
 
+    def _object(self, client: Connection, path: str, *, body: bool) -> bytes:
+        """Return the answer with an object of the tree, or the part of it that the request asks for."""
+        if path not in self._objects:
+            file = Path(f"{self._tree}{path}")
+            if ".." in path or not file.is_file():
+                return replies.missing(path)
+            self._objects[path] = file.read_bytes()
+        return replies.object_of(self._objects[path], client.wanted, body=body)
+
     def _get(self, path: str, query: str) -> bytes:
         if "list-type=2" in query:
             token = re.search(r"continuation-token=([^&]*)", query)
@@ -210,17 +267,29 @@ class Origin:
         """Send what fits now. What does not waits for its turn, and the client's next requests behind it."""
         waited = bool(client.unsent)
         try:
-            client.unsent = data[client.sock.send(data) :]
+            client.unsent = data[client.stream.send(data) :]
         except BlockingIOError:
             client.unsent = data
         if bool(client.unsent) != waited:
-            self._epoll.modify(client.sock, select.EPOLLOUT if client.unsent else select.EPOLLIN)
+            self._epoll.modify(client.number, select.EPOLLOUT if client.unsent else select.EPOLLIN)
+
+
+def _context(certificate: str | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def main() -> None:
-    """Serve on a free port of loopback, printed on the first line, until standard input ends."""
+    """Serve as the one argument says, in JSON, on a free port of loopback, printed on the first line.
+
+    The end of standard input ends it.
+    """
+    plan = Plan(**json.loads(sys.argv[1]))
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        origin = Origin(listener)
+        origin = Origin(listener, plan)
         print(listener.getsockname()[1], flush=True)
         origin.serve(sys.stdin.fileno())
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -21,6 +22,19 @@ class Running:
     pids: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How the project's own origin serves: after a delay in seconds, with a certificate, objects of a tree.
+
+    `certificate` is a file of PEM that holds the key as well. The folders of `tree` are buckets; each file is read
+    once and then kept.
+    """
+
+    delay: float = 0.0
+    certificate: str | None = None
+    tree: str | None = None
+
+
 @contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Generator[None]:
     """End the process when the block ends, however it ends."""
@@ -32,15 +46,16 @@ def ended(process: subprocess.Popen[bytes]) -> Generator[None]:
 
 
 @contextmanager
-def origin() -> Generator[Running]:
+def origin(plan: Plan) -> Generator[Running]:
     """Run the project's own origin until the block ends."""
-    command = [sys.executable, "-m", "benchmarks.origin"]
+    command = [sys.executable, "-m", "benchmarks.origin", json.dumps(asdict(plan))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process, ended(process):
         assert process.stdout is not None
         port = int(process.stdout.readline() or 0)
         if not port:
             raise RuntimeError("the benchmarks' own origin did not start: see the message above")
-        yield Running(f"http://127.0.0.1:{port}", (process.pid,))
+        scheme = "https" if plan.certificate else "http"
+        yield Running(f"{scheme}://127.0.0.1:{port}", (process.pid,))
 
 
 def children_of(pid: int) -> tuple[int, ...]:

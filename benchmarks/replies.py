@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from benchmarks.rows import LISTED
 
+BUCKET = "bucket"
+LIST_PREFIX = "listed/"
+CHECK_PREFIX = "check/"
+COUNTERS = "/-/counters"
+
 _PAGE = 1000
 _DATE = "Sat, 01 Aug 2026 00:00:00 GMT"
 _ETAG = '"5d41402abc4b2a76b9719d911017c592"'
@@ -37,6 +42,28 @@ def completed(bucket: str, key: str) -> bytes:
         f"<ETag>&quot;{_ETAG.strip(chr(34))}-2&quot;</ETag>"
     )
     return _document("CompleteMultipartUploadResult", inner)
+
+
+def object_of(data: bytes, wanted: tuple[int, int | None] | None, *, body: bool) -> bytes:
+    """Return the answer to GET, or to HEAD without `body`, of a whole object or of its bytes first to last."""
+    fields = f"{_HEAD}ETag: {_ETAG}\r\nLast-Modified: {_DATE}\r\nContent-Type: application/octet-stream\r\n"
+    if wanted is None:
+        head = f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(data)}\r\n\r\n"
+        return head.encode() + (data if body else b"")
+    first, last = wanted
+    if first >= len(data):
+        none = f"{fields}Content-Range: bytes */{len(data)}\r\nContent-Length: 0\r\n\r\n"
+        return f"HTTP/1.1 416 Range Not Satisfiable\r\n{none}".encode()
+    end = len(data) if last is None else min(last + 1, len(data))
+    part = f"Content-Range: bytes {first}-{end - 1}/{len(data)}\r\nContent-Length: {end - first}\r\n\r\n"
+    head = f"HTTP/1.1 206 Partial Content\r\n{fields}{part}"
+    return head.encode() + (data[first:end] if body else b"")
+
+
+def missing(path: str) -> bytes:
+    """Return the error for an object that is not there."""
+    inner = f"<Code>NoSuchKey</Code><Message>There is no {path} at the benchmark origin</Message>"
+    return reply("404 Not Found", f"<Error>{inner}</Error>".encode())
 
 
 def refused(request: str) -> bytes:

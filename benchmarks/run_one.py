@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from benchmarks import clients, process, rows, work
+from benchmarks import clients, imports, process, rows, work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,14 @@ class Assignment:
     client: str
     container: str
     endpoint: str | None
+    authority: str | None
     pids: Sequence[int]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What was measured: objects or keys, bytes, seconds. `origin_cpu` is what the origin used meanwhile.
+    """What was measured: objects, keys or imports, bytes, seconds. `origin_cpu` is what the origin used meanwhile.
 
     `resting_memory` is what the process held before the warm-up: imports, and the bytes that it will put.
     """
@@ -44,16 +45,19 @@ class Measurement:
     moved: int
     wall: float
     cpu: float
-    origin_cpu: float
-    resting_memory: int
-    peak_memory: int
+    origin_cpu: float = 0.0
+    resting_memory: int = 0
+    peak_memory: int = 0
 
 
 def measure(task: Assignment) -> Measurement:
     """Warm up, time, prove."""
     row = rows.find(task.row)
-    place = clients.Place(container=task.container, endpoint=task.endpoint)
-    job = work.prepare(row, clients.connect(task.client, place), place)
+    if row.verb == "import":
+        return _import(task)
+    place = clients.Place(container=task.container, scheme=row.scheme, endpoint=task.endpoint, authority=task.authority)
+    client = clients.connect(task.client, row, place)
+    job = work.prepare(row, client, place)
     gc.collect()
     process.forget_peak_memory()
     resting = process.peak_memory()
@@ -63,6 +67,7 @@ def measure(task: Assignment) -> Measurement:
     origin_cpu = process.cpu_seconds(task.pids) - origin_before
     peak = process.peak_memory()
     job.prove(steps)
+    client.close()
     objects = steps * (rows.LISTED if row.verb == "list" else row.batch)
     return Measurement(
         row=task.row,
@@ -75,6 +80,14 @@ def measure(task: Assignment) -> Measurement:
         resting_memory=resting,
         peak_memory=peak,
     )
+
+
+def _import(task: Assignment) -> Measurement:
+    module = clients.KINDS[task.client].imports
+    if module is None:
+        raise ValueError(f"{task.client} has no module to import")
+    cost = imports.cost(module)
+    return Measurement(row=task.row, client=task.client, objects=1, moved=0, wall=cost.wall, cpu=cost.cpu)
 
 
 def _timed(job: work.Work, seconds: float) -> tuple[int, float, float]:
@@ -90,8 +103,9 @@ def _timed(job: work.Work, seconds: float) -> tuple[int, float, float]:
 
 
 def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    """Return the CPU time of this process and of those that it has started and waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def main() -> None:

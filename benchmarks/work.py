@@ -1,25 +1,23 @@
 """One row's work through one client: the step that is timed, what warms it up, the proof that it was done.
 
 A step counts what it moved and fails when that is not what the row says. The contents are checked outside the
-timed section, against bytes that are computed, not read.
+timed section, against bytes that are computed, not read: of a GET row, the very bytes of its last step.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import zlib
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 from urllib.request import urlopen
 
-from benchmarks.clients import Body, Client, Place
-from benchmarks.content import payload
-from benchmarks.origin import CHECK_PREFIX, COUNTERS, LIST_PREFIX
-from benchmarks.replies import listed_name
-from benchmarks.rows import LISTED, MIB, Row
+from benchmarks.clients import Client, Discarding, Foreseeing, Place
+from benchmarks.content import Body, holds, payload
+from benchmarks.replies import CHECK_PREFIX, COUNTERS, LIST_PREFIX, listed_name
+from benchmarks.rows import GIB, LISTED, MIB, Row
 
 _WARM_CALLS = 2
 _CHECKED_UPLOAD = 24 * MIB
@@ -55,6 +53,8 @@ def prepare(row: Row, client: Client, place: Place) -> Work:
             return _put_large(row, client, place)
         case "list":
             return _list(client)
+        case "import":
+            raise ValueError("an import is not the work of a client")
 
 
 def key(row: Row, number: int) -> str:
@@ -64,31 +64,49 @@ def key(row: Row, number: int) -> str:
 
 def _get(row: Row, client: Client) -> Work:
     keys = [key(row, number) for number in range(row.batch)]
+    if isinstance(client, Foreseeing):
+        client.foresee(keys)
     few = keys[: row.in_flight * _WARM_CALLS]
+    last: list[Body] = []
 
     def step() -> None:
-        moved = sum(map(len, client.get_many(keys, row.in_flight)))
-        _expect(moved, row.size * row.batch, f"bytes of {row.batch} objects")
+        last.clear()
+        last.extend(client.get_many(keys, row.in_flight))
+        _expect(sum(map(len, last)), row.size * row.batch, f"bytes of {row.batch} objects")
 
     def prove(steps: int) -> None:
-        for number, body in enumerate(client.get_many(keys, row.in_flight)):
-            _expect_content(body, payload(row.size, number), keys[number])
+        for number, body in enumerate(last):
+            _expect_content(body, row.size, number, keys[number])
 
-    return Work(step, lambda: _ignore(client.get_many(few, row.in_flight)), prove)
+    return Work(step, lambda: _ignore(client.get_many(_warming(row, few), row.in_flight)), prove)
 
 
 def _get_large(row: Row, client: Client) -> Work:
-    name = key(row, 0)
+    keys = [key(row, number) for number in range(row.batch)]
+    last: list[Body] = []
 
     def step() -> None:
-        _expect(len(client.get_large(name)), row.size, f"bytes of {name}")
+        last.clear()
+        last.extend(client.get_large(name) for name in keys)
+        _expect(sum(map(len, last)), row.size * row.batch, f"bytes of {row.batch} objects")
 
     def prove(steps: int) -> None:
-        _expect_content(client.get_large(name), payload(row.size, 0), name)
+        for number, body in enumerate(last):
+            whole = client.contents(keys[number]) if isinstance(client, Discarding) else body
+            _expect_content(whole, row.size, number, keys[number])
 
-    # A small object opens a connection and leaves the memory of a large one untouched.
-    warm = (lambda: _ignore(client.get_many([WARM_KEY], 1))) if row.fresh else step
+    def warm() -> None:
+        if row.fresh:
+            _ignore(client.get_many([WARM_KEY], 1))
+        else:
+            _ignore([client.get_large(keys[0])])
+
     return Work(step, warm, prove)
+
+
+def _warming(row: Row, few: Sequence[str]) -> Sequence[str]:
+    """Return what opens the connections. Small objects leave the memory of large ones untouched."""
+    return [WARM_KEY] * row.in_flight if row.fresh else few
 
 
 WARM_KEY = "warm/000000"
@@ -96,37 +114,53 @@ WARM_SIZE = 4096
 
 
 def _put(row: Row, client: Client, place: Place) -> Work:
-    items = [(f"put/{number:06d}", payload(row.size, number)) for number in range(row.batch)]
-    few = items[: row.in_flight * _WARM_CALLS]
+    items = _items("put/", row)
+    few = _WARM_ITEMS * row.in_flight if row.fresh else items[: row.in_flight * _WARM_CALLS]
     evidence = _evidence(place)
 
     def step() -> None:
         client.put_many(items, row.in_flight)
 
     def prove(steps: int) -> None:
-        evidence.expect_stored(row.size * (row.batch * steps + len(few)), items)
-        checked = [(f"{CHECK_PREFIX}{number:06d}", payload(row.size, number)) for number in range(row.in_flight)]
+        warmed = sum(len(data) for _, data in few)
+        evidence.expect_stored(row.size * row.batch * steps + warmed, row)
+        checked = _items(CHECK_PREFIX, row)[: min(row.in_flight, max(1, _CHECKED // row.size))]
         client.put_many(checked, row.in_flight)
-        for name, data in checked:
-            _expect_content(evidence.read(name), data, name)
+        for number, (name, data) in enumerate(checked):
+            _expect_content(evidence.read(name), len(data), number % _distinct(row), name)
 
     return Work(step, lambda: client.put_many(few, row.in_flight), prove)
 
 
+_WARM_ITEMS = [("put/warm", payload(WARM_SIZE, 0))]
+_CHECKED = 64 * MIB  # bytes that the origin keeps of one measurement, at most
+
+
+def _items(prefix: str, row: Row) -> list[tuple[str, bytes]]:
+    """Return what is to be put. Beyond 1 GiB the same bytes go to several keys, to leave memory to the clients."""
+    bodies = [payload(row.size, number) for number in range(_distinct(row))]
+    return [(f"{prefix}{number:06d}", bodies[number % len(bodies)]) for number in range(row.batch)]
+
+
+def _distinct(row: Row) -> int:
+    return max(1, min(row.batch, GIB // row.size))
+
+
 def _put_large(row: Row, client: Client, place: Place) -> Work:
-    data = payload(row.size, 0)
+    items = _items("put/", row)
     evidence = _evidence(place)
 
     def step() -> None:
-        client.put_large("put/large", data)
+        for name, data in items:
+            client.put_large(name, data)
 
     def prove(steps: int) -> None:
-        evidence.expect_stored(row.size * (steps + 1), [("put/large", data)])
-        checked = payload(_CHECKED_UPLOAD, 1)
-        client.put_large(f"{CHECK_PREFIX}large", checked)
-        _expect_content(evidence.read(f"{CHECK_PREFIX}large"), checked, f"{CHECK_PREFIX}large")
+        evidence.expect_stored(row.size * (row.batch * steps + 1), row)
+        name = f"{CHECK_PREFIX}large"
+        client.put_large(name, payload(_CHECKED_UPLOAD, 1))
+        _expect_content(evidence.read(name), _CHECKED_UPLOAD, 1, name)
 
-    return Work(step, step, prove)
+    return Work(step, lambda: client.put_large(*items[0]), prove)
 
 
 def _list(client: Client) -> Work:
@@ -146,18 +180,24 @@ class _Bucket:
 
     def __init__(self, place: Place) -> None:
         self._endpoint, self._bucket = place.endpoint, place.container
+        self._context = ssl.create_default_context(cafile=place.authority) if place.authority else None
         self._before = self._received()
 
-    def expect_stored(self, size: int, items: Sequence[tuple[str, bytes]]) -> None:
+    def expect_stored(self, size: int, row: Row) -> None:
         """Compare the bytes received. The objects themselves are gone."""
         _expect(self._received() - self._before, size, "bytes at the origin")
 
     def read(self, name: str) -> bytes:
         """Return what was stored below the prefix whose objects the origin keeps."""
-        return _fetch(f"{self._endpoint}/{self._bucket}/{name}")
+        return self._fetch(f"/{self._bucket}/{name}")
 
     def _received(self) -> int:
-        return int(json.loads(_fetch(f"{self._endpoint}{COUNTERS}"))["received"])
+        return int(json.loads(self._fetch(COUNTERS))["received"])
+
+    def _fetch(self, path: str) -> bytes:
+        with urlopen(f"{self._endpoint}{path}", context=self._context) as response:
+            body: bytes = response.read()
+            return body
 
 
 class _Directory:
@@ -168,10 +208,11 @@ class _Directory:
         for folder in ("put", CHECK_PREFIX):
             shutil.rmtree(self._root / folder, ignore_errors=True)
 
-    def expect_stored(self, size: int, items: Sequence[tuple[str, bytes]]) -> None:
+    def expect_stored(self, size: int, row: Row) -> None:
         """Compare the files. Every step overwrites them, so their sum would not show `size`."""
-        for name, data in items:
-            _expect_content(self.read(name), data, name)
+        for number in range(row.batch):
+            name = f"put/{number:06d}"
+            _expect_content(self.read(name), row.size, number % _distinct(row), name)
 
     def read(self, name: str) -> bytes:
         """Return what one file holds."""
@@ -180,12 +221,6 @@ class _Directory:
 
 def _evidence(place: Place) -> _Bucket | _Directory:
     return _Directory(place) if place.endpoint is None else _Bucket(place)
-
-
-def _fetch(url: str) -> bytes:
-    with urlopen(url) as response:
-        body: bytes = response.read()
-        return body
 
 
 def _ignore(result: Sequence[Body]) -> None:
@@ -197,6 +232,6 @@ def _expect(found: int, wanted: int, what: str) -> None:
         raise WorkNotDoneError(f"{found} {what} where {wanted} were due")
 
 
-def _expect_content(found: Body, wanted: bytes, name: str) -> None:
-    if zlib.crc32(cast("bytes", found)) != zlib.crc32(wanted):
+def _expect_content(found: Body, size: int, number: int, name: str) -> None:
+    if not holds(found, size, number):
         raise WorkNotDoneError(f"the {len(found)} bytes of {name} are not those that were put there")

@@ -11,10 +11,11 @@ from typing import IO, Any, Protocol, cast
 import boto3
 from botocore.config import Config
 
-from benchmarks.clients import Body, Place
+from benchmarks.clients import Place
 from benchmarks.clients.threads import Threads
+from benchmarks.content import Body
 
-_MOST = 64
+_MOST = 256
 
 
 class Paginator(Protocol):
@@ -30,6 +31,7 @@ class S3(Protocol):
     def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> object: ...  # noqa: D102, N803
     def download_fileobj(self, Bucket: str, Key: str, Fileobj: IO[bytes]) -> None: ...  # noqa: D102, N803
     def upload_fileobj(self, Fileobj: IO[bytes], Bucket: str, Key: str) -> None: ...  # noqa: D102, N803
+    def close(self) -> None: ...  # noqa: D102
     def get_paginator(self, name: str) -> Paginator: ...  # noqa: D102
 
 
@@ -64,6 +66,11 @@ class Boto3:
         """Take the keys of every page."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._threads.close()
+        self._s3.close()
 
     def _get(self, key: str) -> bytes:
         body: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()

@@ -5,23 +5,28 @@ Which of the two is faster with several in flight depends on the machine and the
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.store import LocalStore, S3Store
 
-from benchmarks.clients import Body, Place
+from benchmarks.clients import Place
+from benchmarks.clients.loop import Loop
 from benchmarks.clients.threads import Threads
+from benchmarks.content import Body
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
 
 
 class ObstoreThreads:
     """obstore with its defaults, several in flight by threads."""
 
     def __init__(self, place: Place) -> None:
-        name, endpoint = place.container, place.endpoint
-        self._store = LocalStore(prefix=name) if endpoint is None else _s3(name, endpoint)
+        self._store = LocalStore(prefix=place.container) if place.endpoint is None else _s3(place, place.endpoint)
         self._threads = Threads()
 
     def get_many(self, keys: Sequence[str], in_flight: int) -> Sequence[Body]:
@@ -44,54 +49,48 @@ class ObstoreThreads:
         """Take the paths of every chunk; a chunk is a page."""
         return [entry["path"] for chunk in obstore.list(self._store, prefix, chunk_size=1000) for entry in chunk]
 
+    def close(self) -> None:
+        """End the threads. obstore closes its connections when it likes."""
+        self._threads.close()
+
 
 class ObstoreTasks(ObstoreThreads):
-    """The same, several in flight by asyncio; one event loop lives as long as the client."""
+    """The same, several in flight by asyncio."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._loop = asyncio.new_event_loop()
+        self._loop = Loop()
 
     def get_many(self, keys: Sequence[str], in_flight: int) -> Sequence[Body]:
         """Call `get_async` from as many tasks as may be in flight."""
-        return self._loop.run_until_complete(self._get_concurrently(keys, in_flight))
+        return self._loop.map(self._get, keys, in_flight)
 
     def put_many(self, items: Sequence[tuple[str, bytes]], in_flight: int) -> None:
         """Call `put_async` from as many tasks as may be in flight."""
-        self._loop.run_until_complete(self._put_concurrently(items, in_flight))
+        self._loop.map(self._put, items, in_flight)
 
-    async def _get_concurrently(self, keys: Sequence[str], in_flight: int) -> Sequence[Body]:
-        found: dict[int, Body] = {}
-        waiting = iter(enumerate(keys))
+    def close(self) -> None:
+        """End the threads and the loop."""
+        super().close()
+        self._loop.close()
 
-        async def work() -> None:
-            for number, key in waiting:
-                found[number] = await (await obstore.get_async(self._store, key)).bytes_async()
+    async def _get(self, key: str) -> Body:
+        return await (await obstore.get_async(self._store, key)).bytes_async()
 
-        await _several(work() for _ in range(in_flight))
-        return [found[number] for number in range(len(keys))]
-
-    async def _put_concurrently(self, items: Sequence[tuple[str, bytes]], in_flight: int) -> None:
-        waiting = iter(items)
-
-        async def work() -> None:
-            for key, data in waiting:
-                await obstore.put_async(self._store, key, data)
-
-        await _several(work() for _ in range(in_flight))
+    async def _put(self, item: tuple[str, bytes]) -> None:
+        await obstore.put_async(self._store, *item)
 
 
-async def _several(tasks: Iterable[Coroutine[object, object, None]]) -> None:
-    await asyncio.gather(*tasks)
-
-
-def _s3(bucket: str, endpoint: str) -> S3Store:
+def _s3(place: Place, endpoint: str) -> S3Store:
+    options: ClientConfig = {"allow_http": True}
+    if place.authority:
+        options["root_certificate"] = Path(place.authority).read_bytes()
     return S3Store(
-        bucket,
+        place.container,
         endpoint=endpoint,
         region=os.environ["AWS_REGION"],
         access_key_id=os.environ["AWS_ACCESS_KEY_ID"],
         secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
         virtual_hosted_style_request=False,
-        client_options={"allow_http": True},
+        client_options=options,
     )

@@ -23,3 +23,8 @@ class Threads:
         if number not in self._pools:
             self._pools[number] = ThreadPoolExecutor(number)
         return list(self._pools[number].map(call, items))
+
+    def close(self) -> None:
+        """End the threads."""
+        for pool in self._pools.values():
+            pool.shutdown()
