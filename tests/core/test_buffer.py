@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import s3dlio
-from s3dlio.buffer import POOL, BytesView, lease
+from s3dlio.buffer import BytesView, Pool, lease
 
 MIB = 1 << 20
 SIZES = [1, 63, 64, 511, 512, 513, 4095, 4096, 4097, 100_000, MIB - 1, MIB, MIB + 1, 5 * MIB, 9 * MIB + 7]
@@ -41,6 +41,13 @@ class TestAliases:
         array[0] = 42
         assert view[:4] == np.float32(42).tobytes()
 
+    @pytest.mark.parametrize("size", SIZES)
+    def test_numpy_takes_it_by_dlpack(self, size: int) -> None:
+        view = lease(size)
+        array = np.from_dlpack(view)
+        assert array.ctypes.data == view.ctypes.data
+        assert (array.dtype.name, array.shape) == ("uint8", (size,))
+
     def test_it_is_writable_memory_of_bytes(self) -> None:
         memory = memoryview(lease(10))
         assert (memory.readonly, memory.format, memory.ndim, memory.nbytes) == (False, "B", 1, 10)
@@ -64,6 +71,8 @@ EXPORTS: dict[str, Callable[[BytesView], Any]] = {
     "numpy": lambda view: np.frombuffer(view, np.uint8),
     "numpy as floats": lambda view: np.frombuffer(view[:400], np.float32).reshape(10, 10),
     "numpy asarray": np.asarray,
+    "dlpack": np.from_dlpack,
+    "capsule of dlpack": lambda view: view.__dlpack__(),
     "iterator": iter,
     "pickle buffer": pickle.PickleBuffer,
 }
@@ -119,7 +128,7 @@ class TestRecycling:
                 outcome.result()
 
     def test_what_the_pool_keeps_is_bounded(self) -> None:
-        pool = type(POOL)(8 * MIB)
+        pool = Pool(8 * MIB)
         slabs = [pool.take(size * MIB) for size in (3, 2, 3, 2, 3, 2)]
         for slab in slabs:
             pool.give(slab)
@@ -127,12 +136,12 @@ class TestRecycling:
         assert pool.take(2 * MIB).address == slabs[-1].address
 
     def test_a_slab_larger_than_the_bound_is_not_kept(self) -> None:
-        pool = type(POOL)(8 * MIB)
+        pool = Pool(8 * MIB)
         pool.give(pool.take(9 * MIB))
         assert not any(pool.free.values())
 
     def test_small_slabs_are_bounded_by_class(self) -> None:
-        pool = type(POOL)(8 * MIB)
+        pool = Pool(8 * MIB)
         slabs = [pool.take(60_000) for _ in range(1000)]
         for slab in slabs:
             pool.give(slab)

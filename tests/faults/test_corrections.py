@@ -1,6 +1,7 @@
 """Refusals that say what was wrong: put right once, and the request made again; otherwise an error."""
 
 import os
+import threading
 import time
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -14,6 +15,7 @@ from tests.servers.scripted import Asked, Fault, part, response
 
 URI = "s3://bucket/key"
 SMALL = os.urandom(5000)
+MANY = 8  # requests that are refused at the same time
 
 
 def document(code: str) -> bytes:
@@ -98,6 +100,54 @@ def test_H9_a_region_that_leads_nowhere_is_an_error(serve: Serve, get: Get, regi
         with pytest.raises(s3dlio.RequestError):
             get(URI)
         assert len(server.asked) == 1
+
+
+def test_H6_a_wrong_clock_is_set_for_all_requests_under_way(serve: Serve) -> None:
+    ahead = time.time() + 3600
+    waiting = threading.Barrier(MANY)
+
+    def script(request: Asked) -> Iterable[bytes | Fault]:
+        if abs(signed_at(request) - ahead) > 900:
+            waiting.wait(5)
+            return [response(403, document("RequestTimeTooSkewed"), Date=formatdate(ahead, usegmt=True))]
+        return [part(request, SMALL)]
+
+    with serve(script):
+        assert s3dlio.get_many([URI] * MANY) == [SMALL] * MANY
+
+
+def test_H9_a_bucket_in_another_region_is_found_by_all_requests_under_way(serve: Serve) -> None:
+    waiting = threading.Barrier(MANY)
+
+    def script(request: Asked) -> Iterable[bytes | Fault]:
+        if "/eu-west-1/s3/" not in request.fields["authorization"]:
+            waiting.wait(5)
+            return [response(301, document("PermanentRedirect"), x_amz_bucket_region="eu-west-1")]
+        return [part(request, SMALL)]
+
+    with serve(script):
+        assert s3dlio.get_many([URI] * MANY) == [SMALL] * MANY
+
+
+def test_H5_expired_credentials_are_looked_up_again_for_all_requests_under_way(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "credentials"
+    profile(path, "old")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    waiting = threading.Barrier(MANY)
+
+    def script(request: Asked) -> Iterable[bytes | Fault]:
+        if request.fields["x-amz-security-token"] == "old":
+            profile(path, "new")
+            waiting.wait(5)
+            return [response(400, document("ExpiredToken"))]
+        return [part(request, SMALL)]
+
+    with serve(script):
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        assert s3dlio.get_many([URI] * MANY) == [SMALL] * MANY
 
 
 def test_H10_S9_a_redirect_is_not_followed(serve: Serve, get: Get) -> None:

@@ -1,32 +1,18 @@
-"""Threads, forks, interrupts and cancels: the same answers, nothing left behind, nobody waiting for ever."""
+"""Forks and threads: the same answers in all of them, nothing shared that must not be, and nothing left open."""
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import s3dlio
 from tests.faults.conftest import Serve
-from tests.servers.scripted import STALL, Asked, Fault, part
-
-SMALL = os.urandom(5000)
-LARGE = os.urandom(20 << 20)
-URI = "s3://bucket/key"
-
-
-def healthy(request: Asked) -> Iterable[bytes | Fault]:
-    return [part(request, LARGE if "large" in request.target else SMALL)]
-
-
-def stalled(request: Asked) -> Iterable[bytes | Fault]:
-    return [part(request, LARGE)[: 1 << 20], STALL]
+from tests.faults.processes import LARGE, SMALL, URI, healthy, program
 
 
 def in_child(work: object) -> int:
@@ -84,135 +70,56 @@ def test_P2_a_fork_while_other_threads_read_works(serve: Serve) -> None:
             reader.result()
 
 
-def test_P8_128_threads_read_at_once(serve: Serve) -> None:
+CALLS: dict[str, Callable[[], Any]] = {
+    "get": lambda: s3dlio.get(URI) == SMALL,
+    "get_range": lambda: s3dlio.get_range(URI, 7, 9) == SMALL[7:16],
+    "get_many": lambda: s3dlio.get_many([URI] * 5) == [SMALL] * 5,
+    "iter_many": lambda: [data == SMALL for _, data in s3dlio.iter_many([URI] * 5)] == [True] * 5,
+    "get_async": lambda: asyncio.run(s3dlio.get_async(URI)) == SMALL,
+    "stat": lambda: s3dlio.stat(URI)["size"] == len(SMALL),
+    "missing": lambda: s3dlio.exists("s3://bucket/missing") is False,
+    "put": lambda: s3dlio.put(URI, SMALL) is None,  # type: ignore[func-returns-value]  # that it returns is the point
+    "list": lambda: len(s3dlio.list("s3://bucket/many/")) == 1500,
+}
+
+
+def test_P8_128_threads_of_mixed_calls_get_right_answers_over_few_connections(serve: Serve) -> None:
+    def work(number: int) -> list[str]:
+        names = [[*CALLS][(number + turn) % len(CALLS)] for turn in range(6)]
+        return [name for name in names if not CALLS[name]()]
+
+    with serve(healthy) as server, ThreadPoolExecutor(128) as threads:
+        s3dlio.configure(first_byte_timeout=30, progress_window=30)
+        assert list(threads.map(work, range(256))) == [[]] * 256
+        # One for each thread that calls, and 128 of the loop that batches share.
+        assert server.connections <= 128 + 128
+
+
+def test_P8_128_threads_read_at_once_over_a_connection_each(serve: Serve) -> None:
     with serve(healthy) as server, ThreadPoolExecutor(128) as threads:
         assert all(data == SMALL for data in threads.map(s3dlio.get, [URI] * 1000))
     assert server.connections <= 128
 
 
-INTERRUPTED = """
-import os, sys, threading, signal
-import s3dlio
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs without it
-s3dlio.configure(endpoint_url=sys.argv[1], region="us-east-1")
-print("ready", flush=True)
-calls = {
-    "get": lambda: s3dlio.get("s3://bucket/key"),
-    "get_many": lambda: s3dlio.get_many(["s3://bucket/key"] * 8),
-    "iter_many": lambda: list(s3dlio.iter_many(["s3://bucket/key"] * 8)),
-    "put": lambda: s3dlio.put("s3://bucket/key", bytes(64 << 20)),
-    "list": lambda: s3dlio.list("s3://bucket/"),
-}
-try:
-    calls[sys.argv[2]]()
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
+def test_P8_a_batch_of_any_size_shares_128_connections(serve: Serve) -> None:
+    with serve(healthy) as server:
+        assert s3dlio.get_many([URI] * 1000, workers=1000) == [SMALL] * 1000
+    assert server.connections <= 128
+
+
+EVERYTHING = """
+s3dlio.get("s3://bucket/key"); s3dlio.get("s3://bucket/large"); s3dlio.get_many(["s3://bucket/key"] * 40)
+s3dlio.put("s3://bucket/key", bytes(20 << 20)); s3dlio.list("s3://bucket/"); s3dlio.exists("s3://bucket/missing")
+next(s3dlio.iter_many(["s3://bucket/key"] * 40)); next(s3dlio.list_iter("s3://bucket/"))
+asyncio.run(s3dlio.get_many_async(["s3://bucket/key"] * 40))
+s3dlio.upload(sys.argv[2], "s3://bucket/tree/"); s3dlio.download("s3://bucket/many/", sys.argv[2] + "/to")
+s3dlio.get_many([f"file://{sys.argv[2]}/to/{name}" for name in os.listdir(sys.argv[2] + "/to")[:100]])
+s3dlio.mp_get("s3://bucket/many/", procs=1, num=1)
 """
 
 
-@pytest.mark.parametrize("call", ["get", "get_many", "iter_many", "put", "list"])
-def test_P5_an_interrupt_ends_a_call_that_waits(serve: Serve, call: str) -> None:
-    with serve(stalled) as server:
-        child = subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTED, server.endpoint, call], stdout=subprocess.PIPE, text=True
-        )
-        with child:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-            while not server.asked:
-                assert child.poll() is None
-            child.send_signal(signal.SIGINT)
-            assert child.wait(5) == 0
-            assert child.stdout.read() == "interrupted\n"
-
-
-def test_P6_a_cancelled_read_ends_and_its_connection_is_closed(serve: Serve) -> None:
-    async def cancel() -> None:
-        reading = asyncio.create_task(s3dlio.get_async(URI))
-        while not server.asked:
-            await asyncio.sleep(0.01)
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-
-    with serve(stalled) as server:
-        s3dlio.configure(first_byte_timeout=60, progress_window=60)
-        asyncio.run(asyncio.wait_for(cancel(), 5))
-
-
-def test_P6_cancels_at_any_moment_leave_everything_in_order(serve: Serve) -> None:
-    async def read_and_cancel(turns: int) -> None:
-        readings = [asyncio.create_task(s3dlio.get_async(URI)) for _ in range(20)]
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        for reading in readings[::2]:
-            reading.cancel()
-        outcomes = await asyncio.gather(*readings, return_exceptions=True)
-        assert all(data == SMALL for data in outcomes[1::2])
-        assert all(isinstance(data, asyncio.CancelledError) or data == SMALL for data in outcomes[::2])
-
-    async def many_times() -> None:
-        for turns in range(100):
-            await read_and_cancel(turns)
-
-    with serve(healthy):
-        asyncio.run(many_times())
-        read_in_every_way()
-
-
-def test_P7_several_asyncio_loops_may_follow_each_other(serve: Serve) -> None:
-    async def read() -> None:
-        assert await asyncio.gather(*[s3dlio.get_async(URI) for _ in range(50)]) == [SMALL] * 50
-
-    with serve(healthy):
-        for _ in range(3):
-            asyncio.run(read())
-
-
-def test_P11_an_abandoned_iterator_stops_its_reads(serve: Serve) -> None:
+@pytest.mark.parametrize("end", ["s3dlio.reset()", ""], ids=["reset", "exit"])
+def test_P13_nothing_is_left_open(serve: Serve, tmp_path: Path, end: str) -> None:
+    (tmp_path / "file").write_bytes(SMALL)
     with serve(healthy) as server:
-        iterator = s3dlio.iter_many((f"s3://bucket/{number}" for number in range(1000)), workers=4)
-        assert next(iterator) == (0, SMALL)
-        del iterator
-        s3dlio.get(URI)
-    assert len(server.asked) < 20
-
-
-def test_P12_what_is_fetched_ahead_is_bounded(serve: Serve) -> None:
-    with serve(healthy) as server:
-        iterator = s3dlio.iter_many((f"s3://bucket/{number}" for number in range(1000)), workers=5)
-        for _ in range(10):
-            next(iterator)
-        s3dlio.get(URI)
-        assert len(server.asked) <= 10 + 5 + 1
-
-
-def test_P4_the_interpreter_ends_with_work_under_way(serve: Serve) -> None:
-    code = (
-        "import sys, s3dlio, threading\n"
-        "s3dlio.configure(endpoint_url=sys.argv[1], region='us-east-1')\n"
-        "keys = ['s3://bucket/key'] * 4\n"
-        "for _ in range(4): threading.Thread(target=s3dlio.get_many, args=(keys,), daemon=True).start()\n"
-        "threading.Event().wait(0.5)\n"
-    )
-    with serve(stalled) as server:
-        command = [sys.executable, "-c", code, server.endpoint]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_P13_nothing_is_left_open(serve: Serve) -> None:
-    code = (
-        "import sys, s3dlio\n"
-        "s3dlio.configure(endpoint_url=sys.argv[1], region='us-east-1')\n"
-        "s3dlio.get('s3://bucket/key'); s3dlio.get_many(['s3://bucket/key'] * 4); s3dlio.reset()\n"
-    )
-    with serve(healthy) as server:
-        done = subprocess.run(
-            [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code, server.endpoint],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert (done.returncode, done.stderr) == (0, "")
+        program(EVERYTHING + end, server.endpoint, str(tmp_path), options=("-X", "dev", "-W", "error::ResourceWarning"))

@@ -1,24 +1,20 @@
 """A read returns the bytes of one version of the object, or raises: whatever the server does, under both drivers."""
 
 import os
+import re
 import threading
 from collections.abc import Iterable
 
 import pytest
 
 import s3dlio
-from s3dlio import checksum
 from tests.faults.conftest import Get, Serve
-from tests.servers.scripted import CLOSE, RESET, STALL, Asked, Fault, Script, part, response
+from tests.servers.scripted import CLOSE, RESET, STALL, Asked, Drip, Fault, Piece, Script, part, response
 
 URI = "s3://bucket/key"
 MIB = 1 << 20
 SMALL = os.urandom(5000)
 LARGE = os.urandom(20 * MIB)  # three parts
-
-
-def crc(content: bytes) -> str:
-    return checksum.CRC64NVME.encode(checksum.crc64nvme(content))
 
 
 def once(fault: Script, then: Script) -> Script:
@@ -34,6 +30,28 @@ def good(content: bytes) -> Script:
 def test_a_healthy_server_gives_the_object(serve: Serve, get: Get, content: bytes) -> None:
     with serve(good(content)):
         assert get(URI) == content
+
+
+def test_D16_a_part_from_a_stale_cache_is_not_mixed_in(serve: Serve, get: Get) -> None:
+    stale = iter([True])
+
+    def script(request: Asked) -> Iterable[Piece]:
+        first, _ = request.range or (0, 0)
+        if first and next(stale, False):
+            return [part(request, LARGE[::-1], ETag='"old"', Age="3600")]
+        return [part(request, LARGE)]
+
+    with serve(script):
+        assert get(URI) == LARGE
+
+
+def test_D16_a_cache_that_is_always_stale_for_some_parts_is_an_error(serve: Serve, get: Get) -> None:
+    def script(request: Asked) -> Iterable[Piece]:
+        first, _ = request.range or (0, 0)
+        return [part(request, LARGE[::-1], ETag='"old"', Age="3600") if first else part(request, LARGE)]
+
+    with serve(script), pytest.raises(s3dlio.ObjectChangedError, match='"old"'):
+        get(URI)
 
 
 def test_D17_an_empty_object_is_empty(serve: Serve, get: Get) -> None:
@@ -89,26 +107,24 @@ def test_D6_a_body_that_stalls_is_resumed(serve: Serve, get: Get) -> None:
     assert server.asked[1].fields["if-match"] == '"one"'
 
 
-@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "split"])
-def test_D8_a_flipped_bit_is_read_again(serve: Serve, get: Get, content: bytes) -> None:
-    flipped = bytearray(content)
-    flipped[len(content) // 2] ^= 1
-    damaged = iter([True])
+def test_D7_a_drip_is_as_dead_as_a_stall(serve: Serve, get: Get) -> None:
+    def dripping(request: Asked) -> Iterable[Piece]:
+        whole = part(request, SMALL)
+        return [whole[:-2000], Drip(whole[-2000:], 0.02)]
 
-    def script(request: Asked) -> Iterable[bytes | Fault]:
-        first, last = request.range or (0, 0)
-        hit = first <= len(content) // 2 <= last and next(damaged, False)
-        return [part(request, bytes(flipped) if hit else content, x_amz_checksum_crc64nvme=crc(content))]
-
-    with serve(script):
-        assert get(URI) == content
+    with serve(once(dripping, good(SMALL))) as server:
+        assert get(URI) == SMALL
+    span = server.asked[1].range
+    assert span is not None
+    assert 3000 < span[0] < len(SMALL)
+    assert server.asked[1].fields["if-match"] == '"one"'
 
 
-@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "split"])
-def test_D8_bytes_that_never_have_the_stored_checksum_are_an_error(serve: Serve, get: Get, content: bytes) -> None:
-    script: Script = lambda request: [part(request, content, x_amz_checksum_crc64nvme=crc(content + b"x"))]  # noqa: E731
-    with serve(script), pytest.raises(s3dlio.IntegrityError, match="checksum"):
-        get(URI)
+def test_D7_a_server_that_only_drips_is_an_error(serve: Serve, get: Get) -> None:
+    with serve(lambda request: [part(request, SMALL)[:-4000], Drip(bytes(4000), 0.02)]):
+        s3dlio.configure(max_attempts=2)
+        with pytest.raises(s3dlio.DeadlineExceededError, match="stalled"):
+            get(URI)
 
 
 def test_D10_bytes_behind_a_body_do_not_reach_the_next_read(serve: Serve, get: Get) -> None:
@@ -169,12 +185,13 @@ def test_D13_a_range_that_comes_with_200_is_not_taken_for_the_object(serve: Serv
         assert get(URI) == LARGE
 
 
-def test_D13_a_range_from_a_server_that_ignores_ranges_is_an_error(serve: Serve) -> None:
+@pytest.mark.parametrize("offset", [0, 10])
+def test_D13_a_range_from_a_server_that_ignores_ranges_is_an_error(serve: Serve, offset: int) -> None:
     with (
         serve(lambda request: [response(200, SMALL, ETag='"one"')]),
         pytest.raises(s3dlio.IntegrityError, match="ignored the range"),
     ):
-        s3dlio.get_range(URI, 10, 20)
+        s3dlio.get_range(URI, offset, 20)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +202,16 @@ def test_D14_another_range_than_asked_for_is_an_error(serve: Serve, get: Get, sa
     with (
         serve(lambda request: [response(206, SMALL, ETag='"one"', Content_Range=said)]),
         pytest.raises(s3dlio.IntegrityError),
+    ):
+        get(URI)
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 4999), (0, 2499), (100, 199)])
+def test_D14_a_range_that_agrees_only_with_itself_is_an_error(serve: Serve, get: Get, first: int, last: int) -> None:
+    said = f"bytes {first}-{last}/{len(SMALL)}"
+    with (
+        serve(lambda request: [response(206, SMALL[first : last + 1], ETag='"one"', Content_Range=said)]),
+        pytest.raises(s3dlio.IntegrityError, match=re.escape(said)),
     ):
         get(URI)
 
@@ -209,7 +236,22 @@ def test_H15_without_an_etag_nothing_is_split(serve: Serve, get: Get) -> None:
 
     with serve(script) as server:
         assert get(URI) == LARGE
-    assert [request.range for request in server.asked] == [(0, 8 * MIB - 1), (0, len(LARGE) - 1)]
+    assert [request.range for request in server.asked if request.method == "GET"] == [None, (0, len(LARGE) - 1)]
+
+
+def test_H15_a_service_without_etags_is_named_once(
+    serve: Serve, get: Get, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    def script(asked: Asked) -> Iterable[Piece]:
+        return [part(asked, LARGE).replace(b'ETag: "one"\r\n', b"")]
+
+    bucket = f"s3://without-etags-{hash(request.node.name) % 1000}"
+    with serve(script):
+        for _ in range(2):
+            assert get(f"{bucket}/key") == LARGE
+    assert [record.getMessage().partition(" ")[0] for record in caplog.records if "ETag" in record.getMessage()] == [
+        f"{bucket}/"
+    ]
 
 
 def test_N1_a_port_where_nobody_listens_is_named(serve: Serve, get: Get) -> None:

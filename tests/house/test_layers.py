@@ -13,22 +13,22 @@ from tests.house.repository import CORE, module_of, python_files, tree_of
 
 # From the lowest to the highest. A module imports its own layer and the ones before it.
 LAYERS = (
-    {"errors", "_version"},
+    {"errors", "redaction", "_version"},
     {"workers", "buffer", "checksum", "config", "uri", "steps", "logging_"},
     {"http", "fileio"},
     {"auth"},
     {"stores"},
     {"transfer", "relay", "operations", "batch", "oplog"},
-    {"verbs", "aio", "tree", "processes", "writer", "loading", "checkpoint", "formats", "cli"},
+    {"verbs", "aio", "stale", "tree", "processes", "writer", "loading", "checkpoint", "formats", "cli"},
     {"_siblings", "_names"},
-    {"", "compat"},
+    {"", "compat", "__main__"},
 )
 # A step is a request in flight, and its types say so: the one place where a lower layer names a higher one.
 NAMED_FOR_TYPES = {"steps": {"http.pool.Pool", "http.wire.Exchange"}}
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 SOCKETS = {"socket", "ssl", "select", "selectors"}
-LOCAL_STORES = {"stores.direct", "stores.drafts", "stores.local", "stores.tree_local"}
+LOCAL_STORES = {"stores.direct", "stores.drafts", "stores.folder", "stores.local", "stores.reach", "stores.tree_local"}
 OPENERS = {"fileio", "oplog", *LOCAL_STORES}  # oplog writes its own log, not data
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 FILE_METHODS = {"read_bytes", "read_text", "write_bytes", "write_text"}

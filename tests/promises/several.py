@@ -9,7 +9,10 @@ import pytest
 
 import s3dlio
 from s3dlio.errors import InvalidUriError
-from tests.promises.place import Place, content
+from tests.promises.place import Place, content, digest
+
+WRITTEN = [bytes([number]) * (1000 + number) for number in range(16)]
+"""What many writers store under one key: each its own byte, and its own length."""
 
 
 class Several(Place):
@@ -58,3 +61,28 @@ class Several(Place):
         with ThreadPoolExecutor(16) as pool:
             for outcome in [pool.submit(work, number) for number in range(32)]:
                 outcome.result()
+
+    def test_of_many_writers_of_one_object_one_wins_as_a_whole(self) -> None:
+        self.race()
+        assert s3dlio.get(self.uri("object")) in WRITTEN
+
+    def test_a_read_among_writers_gives_what_one_of_them_wrote(self) -> None:
+        assert all(seen in WRITTEN for seen in self.race())
+
+    def race(self) -> list[bytes]:
+        """Have many threads write one object and read it; return what they read."""
+
+        def work(number: int) -> bytes:
+            s3dlio.put(self.uri("object"), WRITTEN[number])
+            return bytes(s3dlio.get(self.uri("object")))
+
+        with ThreadPoolExecutor(len(WRITTEN)) as pool:
+            return list(pool.map(work, range(len(WRITTEN))))
+
+    def test_of_two_writers_of_a_large_object_one_wins_as_a_whole(self) -> None:
+        uri = self.uri("large")
+        contents = [content(self.large), content(self.large - 1)]
+        with ThreadPoolExecutor(2) as pool:
+            for outcome in [pool.submit(s3dlio.put, uri, each) for each in contents]:
+                outcome.result()
+        assert digest(s3dlio.get(uri)) in [digest(each) for each in contents]

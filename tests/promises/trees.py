@@ -135,7 +135,7 @@ class Trees(Place):
         s3dlio.download(self.base, tmp_path)
         assert harvest(tmp_path) == {"one.dat": 10, "mine.dat": 7}
 
-    def test_a_download_does_not_write_through_a_symbolic_link(self, tmp_path: Path) -> None:
+    def test_S2_a_download_does_not_write_through_a_symbolic_link(self, tmp_path: Path) -> None:
         outside, target = tmp_path / "outside", tmp_path / "to"
         outside.mkdir()
         target.mkdir()
@@ -146,6 +146,20 @@ class Trees(Place):
         assert list(caught.value.errors) == [self.uri("sub/a")]
         assert harvest(outside) == {}
         assert (target / "b").read_bytes() == content(4)
+
+    def test_S2_an_upload_enters_no_link_to_a_directory_and_takes_one_to_a_file_for_the_file(
+        self, tmp_path: Path
+    ) -> None:
+        folder, outside = plant(tmp_path / "from"), tmp_path / "outside"
+        outside.mkdir()
+        (outside / "far.dat").write_bytes(content(77))
+        (folder / "sub/out").symlink_to(outside)
+        (folder / "loop").symlink_to(folder)
+        (folder / "near.dat").symlink_to(outside / "far.dat")
+        (folder / "broken").symlink_to(tmp_path / "nowhere")
+        s3dlio.upload(folder, self.base)
+        assert sorted(s3dlio.list_keys(self.base, recursive=True)) == sorted([*FILES, "near.dat"])
+        assert bytes(s3dlio.get(self.uri("near.dat"))) == content(77)
 
     def test_only_local_places_are_uploaded_from_and_downloaded_to(self) -> None:
         with pytest.raises(InvalidUriError, match="local"):

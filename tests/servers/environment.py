@@ -19,7 +19,9 @@ from botocore.config import Config
 import s3dlio
 from tests.servers.process import S3Server
 
-FOREIGN = ("AWS_", "S3DLIO_", "S3_ENDPOINT_URIS")
+PROXIES = tuple(f"{kind}_proxy" for kind in ("http", "https", "all", "no"))
+AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+FOREIGN = ("AWS_", "S3DLIO_", "S3_ENDPOINT_URIS", *AUTHORITIES, *PROXIES, *(name.upper() for name in PROXIES))
 
 
 @dataclass(frozen=True, slots=True)

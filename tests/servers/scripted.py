@@ -1,14 +1,16 @@
 """A server that answers as a test says: byte for byte, with the faults that real servers have once a year.
 
 It speaks raw TCP from threads of the test process. The script is a function from a request to what is sent back: bytes,
-and between them `CLOSE`, `RESET` or `STALL`.
+and between them `CLOSE`, `RESET`, `STALL` or a `Drip`. A connection's thread ends when its client closes.
 """
 
 import re
+import select
 import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,8 +29,22 @@ CLOSE, RESET, STALL = Fault.CLOSE, Fault.RESET, Fault.STALL
 
 
 @dataclass(frozen=True, slots=True)
+class Drip:
+    """Bytes that come one by one, `seconds` apart."""
+
+    data: bytes
+    seconds: float
+
+
+Piece = bytes | Fault | Drip
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came: `number` counts all requests, `connection` the connections, both from 0."""
+    """A request as it came: `number` counts all requests, `connection` the connections, both from 0.
+
+    `fields` have lower-case names; `head` is the request line and the fields as they were on the wire.
+    """
 
     method: str
     target: str
@@ -36,6 +52,7 @@ class Asked:
     body: bytes
     number: int
     connection: int
+    head: bytes = b""
 
     @property
     def range(self) -> tuple[int, int] | None:
@@ -44,7 +61,9 @@ class Asked:
         return (int(match[1]), int(match[2])) if match else None
 
 
-Script = Callable[[Asked], Iterable[bytes | Fault]]
+Script = Callable[[Asked], Iterable[Piece]]
+Refusal = Callable[[Asked], Iterable[Piece] | None]
+"""What is answered when only the head of a request has come; None has its body received first."""
 
 
 @dataclass
@@ -58,6 +77,9 @@ class ScriptedServer:
     said: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     ending: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list[threading.Thread])
+    tls: ssl.SSLContext | None = None
+    refusal: Refusal | None = None
 
     @property
     def endpoint(self) -> str:
@@ -66,21 +88,36 @@ class ScriptedServer:
 
     def note(self, connection: int, head: bytes, body: bytes) -> Asked:
         """Add a request to the record."""
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = first.split(" ")
-        fields = dict(line.split(": ", 1) for line in lines)
         with self.lock:
-            request = Asked(method, target, fields, body, len(self.asked), connection)
+            request = _parse(head, body, len(self.asked), connection)
             self.asked.append(request)
         return request
 
+    def still_connected(self) -> int:
+        """Return how many connections their clients have not closed; those that are closed have ended by then."""
+        end = time.monotonic() + 1
+        for thread in self.threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        self.threads[:] = [thread for thread in self.threads if thread.is_alive()]
+        return len(self.threads)
+
+
+def _parse(head: bytes, body: bytes, number: int, connection: int) -> Asked:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, target, _ = first.split(" ")
+    pairs = [line.partition(":") for line in lines]
+    fields = {name.lower(): value.strip() for name, _, value in pairs}
+    return Asked(method, target, fields, body, number, connection, head)
+
 
 @contextmanager
-def scripted(script: Script, tls: ssl.SSLContext | None = None) -> Generator[ScriptedServer]:
+def scripted(
+    script: Script, tls: ssl.SSLContext | None = None, *, refusal: Refusal | None = None
+) -> Generator[ScriptedServer]:
     """Serve `script` until the block ends, over TLS if a context is given."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    server = ScriptedServer(listener.getsockname()[1], scheme="http" if tls is None else "https")
-    threads: list[threading.Thread] = []
+    scheme = "http" if tls is None else "https"
+    server = ScriptedServer(listener.getsockname()[1], scheme=scheme, tls=tls, refusal=refusal)
 
     def accept() -> None:
         while True:
@@ -89,8 +126,8 @@ def scripted(script: Script, tls: ssl.SSLContext | None = None) -> Generator[Scr
             except OSError:
                 return
             number, server.connections = server.connections, server.connections + 1
-            thread = threading.Thread(target=_welcome, args=(server, script, sock, number, tls), daemon=True)
-            threads.append(thread)
+            thread = threading.Thread(target=_welcome, args=(server, script, sock, number), daemon=True)
+            server.threads.append(thread)
             thread.start()
 
     acceptor = threading.Thread(target=accept, daemon=True)
@@ -102,17 +139,15 @@ def scripted(script: Script, tls: ssl.SSLContext | None = None) -> Generator[Scr
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         acceptor.join(5)
-        for thread in threads:
+        for thread in server.threads:
             thread.join(5)
 
 
-def _welcome(
-    server: ScriptedServer, script: Script, sock: socket.socket, number: int, tls: ssl.SSLContext | None
-) -> None:
-    if tls is not None:
+def _welcome(server: ScriptedServer, script: Script, sock: socket.socket, number: int) -> None:
+    if server.tls is not None:
         sock.settimeout(5)
         try:
-            sock = tls.wrap_socket(sock, server_side=True)
+            sock = server.tls.wrap_socket(sock, server_side=True)
         except OSError:  # the client did not like the certificate
             sock.close()
             return
@@ -125,22 +160,35 @@ def _serve(server: ScriptedServer, script: Script, sock: socket.socket, number: 
     with sock:
         while not server.ending.is_set():
             try:
-                head, body, rest = _receive(server, sock, rest)
+                head, rest = _receive_head(server, sock, rest)
+                refused = server.refusal(_parse(head, b"", -1, number)) if server.refusal is not None else None
+                if refused is not None:
+                    server.note(number, head, b"")
+                    _answer(server, sock, refused)
+                    return
+                body, rest = _receive_body(server, sock, head, rest)
             except (OSError, EOFError):
                 return
             if not _answer(server, sock, script(server.note(number, head, body))):
                 return
 
 
-def _receive(server: ScriptedServer, sock: socket.socket, data: bytes) -> tuple[bytes, bytes, bytes]:
+def _receive_head(server: ScriptedServer, sock: socket.socket, data: bytes) -> tuple[bytes, bytes]:
     while b"\r\n\r\n" not in data:
         data += _some(server, sock)
-    head, _, data = data.partition(b"\r\n\r\n")
-    match = re.search(rb"content-length: (\d+)", head)
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head, rest
+
+
+def _receive_body(server: ScriptedServer, sock: socket.socket, head: bytes, rest: bytes) -> tuple[bytes, bytes]:
+    match = re.search(rb"(?i)\r\ncontent-length:[ \t]*(\d+)", head)
     length = int(match[1]) if match else 0
+    if re.search(rb"(?i)\r\nexpect:[ \t]*100-continue", head):
+        sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+    data = bytearray(rest)
     while len(data) < length:
         data += _some(server, sock)
-    return head, data[:length], data[length:]
+    return bytes(data[:length]), bytes(data[length:])
 
 
 def _some(server: ScriptedServer, sock: socket.socket) -> bytes:
@@ -155,24 +203,45 @@ def _some(server: ScriptedServer, sock: socket.socket) -> bytes:
     raise EOFError
 
 
-def _answer(server: ScriptedServer, sock: socket.socket, pieces: Iterable[bytes | Fault]) -> bool:
+def _answer(server: ScriptedServer, sock: socket.socket, pieces: Iterable[Piece]) -> bool:
     """Send an answer; False when the connection ends with it."""
     for piece in pieces:
-        if isinstance(piece, bytes):
-            try:
-                sock.settimeout(5)
-                sock.sendall(piece)
-                server.said += 1
-                sock.settimeout(0.2)
-            except OSError:
-                return False
-            continue
-        if piece is STALL:
-            server.ending.wait()
-        if piece is RESET:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return False
+        if isinstance(piece, Fault):
+            _end(server, sock, piece)
+            return False
+        try:
+            _say(server, sock, piece)
+        except OSError:
+            return False
     return True
+
+
+def _say(server: ScriptedServer, sock: socket.socket, piece: bytes | Drip) -> None:
+    sock.settimeout(5)
+    if isinstance(piece, bytes):
+        sock.sendall(piece)
+    else:
+        for at in range(len(piece.data)):
+            if server.ending.wait(piece.seconds):
+                return
+            sock.sendall(piece.data[at : at + 1])
+    server.said += 1
+    sock.settimeout(0.2)
+
+
+def _end(server: ScriptedServer, sock: socket.socket, fault: Fault) -> None:
+    if fault is STALL:
+        _await_close(server, sock)
+    if fault is RESET:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _await_close(server: ScriptedServer, sock: socket.socket) -> None:
+    """Say and read nothing any more, until the client is gone."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+    while not server.ending.is_set() and not poll.poll(200):
+        pass
 
 
 def response(status: int, body: bytes = b"", **fields: str) -> bytes:
@@ -185,6 +254,8 @@ def response(status: int, body: bytes = b"", **fields: str) -> bytes:
 def part(request: Asked, content: bytes, **fields: str) -> bytes:
     """Return what a well-behaved server answers to a GET with a Range: 206, 416, or 200 without one."""
     fields = {"ETag": '"one"', **fields}
+    if request.method == "HEAD":
+        return response(200, b"", **{**fields, "Content_Length": str(len(content))})
     if request.range is None:
         return response(200, content, **fields)
     first, last = request.range

@@ -20,6 +20,7 @@ EXPORTS: dict[str, Callable[[BytesView], Any]] = {
     "from_dlpack": from_dlpack,
     "from_numpy": lambda view: torch.from_numpy(np.asarray(view)),
     "floats": lambda view: torch.frombuffer(view[:400], dtype=torch.float32).reshape(10, 10),
+    "shaped and transposed": lambda view: torch.frombuffer(view[:400], dtype=torch.uint8).reshape(20, 20).t(),
     "part of a tensor": lambda view: torch.frombuffer(view, dtype=torch.uint8)[7:9],
     "array of a tensor": lambda view: torch.frombuffer(view, dtype=torch.uint8).numpy(),
 }
@@ -42,9 +43,19 @@ def test_torch_shares_the_memory_and_does_not_warn() -> None:
 
 def test_torch_takes_it_by_dlpack() -> None:
     view = filled(b"content")
-    tensor = from_dlpack(view)
-    assert tensor.dtype is torch.uint8
-    assert tensor.data_ptr() == view.ctypes.data
+    for take in (from_dlpack, torch.from_dlpack):
+        tensor: torch.Tensor = take(view)
+        assert tensor.dtype is torch.uint8
+        assert tensor.data_ptr() == view.ctypes.data
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_no_way_into_torch_copies(kind: str) -> None:
+    view = lease(RARE)
+    view[:] = 0
+    exported = EXPORTS[kind](view)
+    view[:] = 1
+    assert int(np.asarray(exported).view(np.uint8).min()) == 1
 
 
 @pytest.mark.parametrize("kind", EXPORTS)

@@ -1,10 +1,9 @@
-"""The AWS chain: what botocore finds is found, refreshed by one thread, and kept while it is valid."""
+"""The AWS chain: what botocore finds is found, once for however many ask."""
 
 from __future__ import annotations
 
 import datetime
 import json
-import logging
 import os
 import pickle
 import subprocess
@@ -13,15 +12,13 @@ import threading
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
-import botocore.credentials
 import pytest
 
-from s3dlio.auth import aws
 from s3dlio.auth.aws import Chain
 from s3dlio.auth.sigv4 import Credentials
 from s3dlio.errors import CredentialsError
+from s3dlio.http.client import Unready
 
 # Each run is counted, and waits where the test wants it to; it prints what the test put into `answer`.
 PROCESS = """
@@ -35,19 +32,6 @@ if (here / "started").exists():
 answer = here / "answer"
 sys.stdout.write(answer.read_text()) if answer.exists() else sys.exit("the vault is closed")
 """
-
-
-@dataclass
-class Clock:
-    """Seconds that have passed, for the chain and for botocore."""
-
-    passed: float = 0.0
-
-    def monotonic(self) -> float:
-        return 1000.0 + self.passed
-
-    def now(self, zone: datetime.tzinfo | None = None) -> datetime.datetime:
-        return datetime.datetime.now(zone) + datetime.timedelta(seconds=self.passed)
 
 
 @dataclass
@@ -91,19 +75,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(aws, "time", clock)
-    monkeypatch.setattr(botocore.credentials, "datetime", SimpleNamespace(datetime=clock, timedelta=datetime.timedelta))
-    return clock
-
-
-@pytest.fixture
 def process(home: Path) -> Process:
     script = home / "process.py"
     script.write_text(PROCESS)
     config(home, f"[profile p]\ncredential_process = {sys.executable} {script} {home}\n")
     return Process(home)
+
+
+def found(chain: Chain) -> Credentials:
+    """Return the credentials of now, found if need be."""
+    chain.find()
+    return chain.credentials()
 
 
 def config(home: Path, text: str) -> None:
@@ -117,163 +99,92 @@ def keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_keys_of_the_environment_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     keys_in_the_environment(monkeypatch)
-    assert Chain().credentials() == Credentials("AKIDENV", "env-secret")
+    assert found(Chain()) == Credentials("AKIDENV", "env-secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "env-token")
-    assert Chain().credentials() == Credentials("AKIDENV", "env-secret", "env-token")
+    assert found(Chain()) == Credentials("AKIDENV", "env-secret", "env-token")
 
 
 def test_a_named_profile_wins_over_keys_of_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys_in_the_environment(monkeypatch)
     (home / ".aws" / "credentials").write_text("[p]\naws_access_key_id = AKIDP\naws_secret_access_key = ps\n")
-    assert Chain("p").credentials() == Credentials("AKIDP", "ps")
-    assert Chain().credentials().access_key == "AKIDENV"
+    assert found(Chain("p")) == Credentials("AKIDP", "ps")
+    assert found(Chain()).access_key == "AKIDENV"
 
 
 def test_the_profile_of_the_environment_is_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config(home, "[profile p]\naws_access_key_id = AKIDP\naws_secret_access_key = ps\nregion = eu-north-1\n")
     monkeypatch.setenv("AWS_PROFILE", "p")
     chain = Chain()
-    assert (chain.credentials().access_key, chain.region()) == ("AKIDP", "eu-north-1")
+    assert (found(chain).access_key, chain.region()) == ("AKIDP", "eu-north-1")
 
 
 def test_a_credential_process_is_run(process: Process) -> None:
     process.answers("AKIDPROC", minutes=60)
-    assert Chain("p").credentials() == Credentials("AKIDPROC", "canary", "canary2")
+    assert found(Chain("p")) == Credentials("AKIDPROC", "canary", "canary2")
 
 
-def test_fixed_credentials_are_read_once_and_stay_one_object(process: Process, clock: Clock) -> None:
+def test_fixed_credentials_are_read_once_and_stay_one_object(process: Process) -> None:
     process.answers("AKIDFIXED")
     chain = Chain("p")
-    first = chain.credentials()
-    clock.passed = 1e6
-    assert chain.credentials() is first
+    first = found(chain)
+    assert chain.renew() is None
+    assert found(chain) is first
     assert process.runs == 1
 
 
-def test_credentials_that_hold_for_long_stay_one_object_and_are_not_fetched_again(
-    process: Process, clock: Clock
-) -> None:
+def test_credentials_that_hold_for_long_stay_one_object_and_are_not_fetched_again(process: Process) -> None:
     process.answers("AKIDLONG", minutes=60)
     chain = Chain("p")
-    first = chain.credentials()
-    clock.passed = 600
-    assert chain.credentials() is first
+    first = found(chain)
+    chain.renew()
+    assert found(chain) is first
     assert process.runs == 1
 
 
-def test_credentials_near_their_end_are_renewed(process: Process, clock: Clock) -> None:
-    process.answers("AKIDOLD", minutes=60)
+def test_credentials_are_not_looked_for_by_who_asks_for_those_of_now(process: Process) -> None:
+    process.answers("AKIDFIXED")
     chain = Chain("p")
-    assert chain.credentials().access_key == "AKIDOLD"
-    process.answers("AKIDNEW", minutes=120)
-    clock.passed = 51 * 60
-    assert chain.credentials().access_key == "AKIDNEW"
-
-
-def test_a_failing_refresh_leaves_valid_credentials_in_use_and_is_not_repeated_each_time(
-    process: Process, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    process.answers("AKIDHOLDS", minutes=60)
-    chain = Chain("p")
-    held = chain.credentials()
-    process.fails()
-    clock.passed = 52 * 60
-    runs = process.runs
-    with caplog.at_level(logging.DEBUG, logger="s3dlio"):
-        assert [chain.credentials() for _ in range(10)] == [held] * 10
-    assert process.runs == runs + 1
-    assert "the vault is closed" in caplog.text
-    assert "canary" not in caplog.text
-    process.answers("AKIDBACK", minutes=120)
-    clock.passed += 120
-    assert chain.credentials().access_key == "AKIDBACK"
-
-
-@pytest.mark.parametrize("minutes_left", [12, 8], ids=["botocore keeps quiet", "botocore raises"])
-def test_while_refreshing_fails_it_is_tried_less_and_less_often(
-    process: Process, clock: Clock, minutes_left: int
-) -> None:
-    process.answers("AKIDHOLDS", minutes=60)
-    chain = Chain("p")
-    held = chain.credentials()
-    process.fails()
-    clock.passed = (60 - minutes_left) * 60
-    runs = process.runs
-    for _ in range(40):
-        assert chain.credentials() is held
-        clock.passed += 0.5
-    # The waits are at least 1, 2, 4, 8 and 16 seconds.
-    assert 2 <= process.runs - runs <= 5
-
-
-def test_expired_credentials_that_cannot_be_renewed_are_an_error(process: Process, clock: Clock) -> None:
-    process.answers("AKIDGONE", minutes=60)
-    chain = Chain("p")
-    chain.credentials()
-    process.fails()
-    clock.passed = 61 * 60
-    with pytest.raises(CredentialsError, match="the vault is closed"):
+    with pytest.raises(Unready) as caught:
         chain.credentials()
-
-
-def test_while_one_thread_refreshes_the_others_use_what_they_have(process: Process, clock: Clock) -> None:
-    process.answers("AKIDNOW", minutes=60)
-    chain = Chain("p")
-    now = chain.credentials()
-    process.answers("AKIDNEXT", minutes=120)
-    for name in ("started", "go"):
-        os.mkfifo(process.folder / name)
-    clock.passed = 51 * 60
-    later: list[Credentials] = []
-    refreshing = threading.Thread(target=lambda: later.append(chain.credentials()))
-    refreshing.start()
-    (process.folder / "started").read_text()
-    meanwhile: list[Credentials] = []
-    other = threading.Thread(target=lambda: meanwhile.append(chain.credentials()))
-    other.start()
-    other.join(timeout=30)
-    before_the_end = list(meanwhile)
-    (process.folder / "go").write_text("go")
-    refreshing.join()
-    other.join()
-    assert before_the_end == [now]
-    assert [each.access_key for each in later] == ["AKIDNEXT"]
+    assert process.runs == 0
+    assert caught.value.find()
+    assert chain.credentials().access_key == "AKIDFIXED"
 
 
 def test_threads_that_come_first_together_make_one_session(process: Process) -> None:
     process.answers("AKIDONCE", minutes=60)
     chain = Chain("p")
-    found: list[Credentials] = []
-    threads = [threading.Thread(target=lambda: found.append(chain.credentials())) for _ in range(8)]
+    seen: list[Credentials] = []
+    threads = [threading.Thread(target=lambda: seen.append(found(chain))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [each is found[0] for each in found] == [True] * 8
+    assert [each is seen[0] for each in seen] == [True] * 8
     assert process.runs == 1
 
 
 def test_refused_credentials_are_found_anew_once_however_many_report_them(process: Process) -> None:
     process.answers("AKIDREFUSED")
     chain = Chain("p")
-    refused = chain.credentials()
+    refused = found(chain)
     process.answers("AKIDFRESH")
     for _ in range(4):
         chain.discard(refused)
-        assert chain.credentials().access_key == "AKIDFRESH"
+        assert found(chain).access_key == "AKIDFRESH"
     assert process.runs == 2
 
 
 def test_no_credentials_is_an_error_that_says_where_it_looked_and_what_to_do() -> None:
     with pytest.raises(CredentialsError) as caught:
-        Chain().credentials()
+        found(Chain())
     told = str(caught.value)
     assert all(word in told for word in ("'default'", "env", "shared-credentials-file", "iam-role"))
     assert "Set AWS_ACCESS_KEY_ID" in told
 
 
 def test_an_unknown_profile_is_an_error_that_names_it() -> None:
-    for ask in (Chain("nobody").credentials, Chain("nobody").region, Chain("nobody").endpoint):
+    for ask in (Chain("nobody").find, Chain("nobody").region, Chain("nobody").endpoint):
         with pytest.raises(CredentialsError, match=r"nobody.*AWS_PROFILE"):
             ask()
 
@@ -281,7 +192,7 @@ def test_an_unknown_profile_is_an_error_that_names_it() -> None:
 def test_a_key_without_its_secret_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDHALF")
     with pytest.raises(CredentialsError, match="AWS_SECRET_ACCESS_KEY"):
-        Chain().credentials()
+        found(Chain())
 
 
 def test_a_stray_line_end_in_a_key_is_an_error_that_does_not_repeat_it(
@@ -290,7 +201,7 @@ def test_a_stray_line_end_in_a_key_is_an_error_that_does_not_repeat_it(
     keys_in_the_environment(monkeypatch)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary\n")
     with pytest.raises(CredentialsError, match="secret_key") as caught:
-        Chain().credentials()
+        found(Chain())
     assert "canary" not in str(caught.value)
 
 
@@ -298,7 +209,7 @@ def test_a_stray_line_end_in_a_key_is_an_error_that_does_not_repeat_it(
 def test_what_a_process_prints_never_reaches_an_error(process: Process, printed: str) -> None:
     process.prints(printed)
     with pytest.raises(CredentialsError, match="profile 'p'") as caught:
-        Chain("p").credentials()
+        found(Chain("p"))
     error = caught.value
     assert error.__context__ is None
     cause = error.__cause__
@@ -309,7 +220,7 @@ def test_what_a_process_prints_never_reaches_an_error(process: Process, printed:
 def test_a_chain_is_not_pickled_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     keys_in_the_environment(monkeypatch)
     chain = Chain()
-    chain.credentials()
+    found(chain)
     assert "env-secret" not in repr(chain)
     with pytest.raises(TypeError):
         pickle.dumps(chain)

@@ -49,7 +49,9 @@ if TYPE_CHECKING:
         ThrottledError,
     )
     from s3dlio.logging_ import init_logging
+    from s3dlio.oplog import finalize_op_log, init_op_log, is_op_log_active, op_log_stats
     from s3dlio.processes import mp_get
+    from s3dlio.stale import abort_stale_uploads, abort_stale_uploads_async
     from s3dlio.tree import download, upload
     from s3dlio.verbs import (
         configure,
@@ -114,6 +116,8 @@ __all__ = [
     "ServerError",
     "ThrottledError",
     "__version__",
+    "abort_stale_uploads",
+    "abort_stale_uploads_async",
     "configure",
     "copy",
     "copy_async",
@@ -124,6 +128,7 @@ __all__ = [
     "download",
     "exists",
     "exists_async",
+    "finalize_op_log",
     "get",
     "get_async",
     "get_into",
@@ -135,6 +140,8 @@ __all__ = [
     "get_range",
     "get_range_async",
     "init_logging",
+    "init_op_log",
+    "is_op_log_active",
     "iter_many",
     "list",
     "list_async",
@@ -146,6 +153,7 @@ __all__ = [
     "mkdir",
     "mkdir_async",
     "mp_get",
+    "op_log_stats",
     "put",
     "put_async",
     "put_bytes",

@@ -18,7 +18,9 @@ _MODULES = {
         "PreconditionFailedError RequestError S3dlioError ServerError ThrottledError"
     ),
     "logging_": "init_logging",
+    "oplog": "finalize_op_log init_op_log is_op_log_active op_log_stats",
     "processes": "mp_get",
+    "stale": "abort_stale_uploads abort_stale_uploads_async",
     "tree": "download upload",
     "verbs": (
         "configure copy create_bucket delete delete_bucket exists get get_into get_many get_many_stats get_object "

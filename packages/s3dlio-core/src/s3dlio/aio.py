@@ -59,7 +59,7 @@ async def put_many_async(items: Iterable[tuple[str, Data]], workers: int = 64) -
     wanted = verbs.checked_items(items)
     limit = verbs.checked_workers(workers)
     task = batch.together(wanted, verbs.put_item, verbs.item_uri, limit, False)
-    await batch.awaited(task, local=all(batch.is_local(uri) for uri, _ in wanted))
+    await batch.awaited(task, local=batch.is_heavy(wanted))
 
 
 async def list_async(uri: str, recursive: bool = False, pattern: Pattern = None) -> builtins.list[str]:

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from s3dlio.http import background, blocking
 from s3dlio.steps import Offload, Task, Together
+from s3dlio.workers import Stopped
 
 if TYPE_CHECKING:
     from s3dlio.buffer import BytesView
 
 T = TypeVar("T")
 _LOCAL = ("file://", "direct:/")
+_HEAVY = 256 << 10  # bytes
+_FIRST_GUESS = 1 << 20  # bytes: how large an object may be as long as none has arrived
 
 
 class Stoppable(Protocol):
@@ -32,13 +35,18 @@ class Stoppable(Protocol):
         ...
 
 
+def is_heavy(items: Iterable[tuple[str, memoryview]]) -> bool:
+    """Tell whether each (uri, content) is for a thread to hash and send: a loop would only hand it on."""
+    return all(is_local(uri) or len(content) > _HEAVY for uri, content in items)
+
+
 def is_local(uri: object) -> bool:
     """Tell whether a URI is of a scheme whose coroutines block."""
     return isinstance(uri, str) and uri.startswith(_LOCAL)
 
 
 def run(task: Task[T], *, local: bool) -> T:
-    """Run a coroutine that spans many objects and return its result."""
+    """Run a coroutine that spans many objects and return its result; `local` ones block, so they go to threads."""
     return blocking.run(task) if local else background.run(task)
 
 
@@ -52,11 +60,12 @@ async def together(
 ) -> builtins.list[Any]:
     """Run `make(item)` for each item, `limit` at once; results in order, with errors in their place if wanted."""
 
-    def tasks() -> Iterator[Task[Any]]:
-        for item in items:
-            yield _guarded(item, make, uri_of(item), keep_errors)
+    def task(item: T) -> Task[Any]:
+        if keep_errors or is_local(uri_of(item)):
+            return _guarded(item, make, uri_of(item), keep_errors)
+        return make(item)
 
-    return await Together(tasks(), limit)
+    return await Together(map(task, items), limit)
 
 
 async def _guarded(item: T, make: Callable[[T], Task[Any]], uri: str, keep_errors: bool) -> Any:
@@ -65,7 +74,7 @@ async def _guarded(item: T, make: Callable[[T], Task[Any]], uri: str, keep_error
             return await make(item)
         return await Offload(lambda: blocking.run(make(item)))
     except Exception as error:
-        if keep_errors and not isinstance(error, blocking.Stopped):
+        if keep_errors and not isinstance(error, Stopped):
             return error
         raise
 
@@ -124,7 +133,7 @@ class Ahead:
             self._take(self._arrivals.get())
 
     def _has_room(self) -> bool:
-        expected = self._bytes + (len(self._under_way) + 1) * self._largest
+        expected = self._bytes + (len(self._under_way) + 1) * (self._largest or _FIRST_GUESS)
         return expected <= self._most_bytes or not (self._under_way or self._ready)
 
     def _start(self, index: int, uri: str) -> None:
@@ -154,31 +163,47 @@ class Ahead:
 async def awaited(task: Task[T], *, local: bool) -> T:
     """Await a store's coroutine inside asyncio; a cancel stops it and waits until nothing is written any more."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-    over = asyncio.Event()
-
-    def settle(result: Any, problem: BaseException | None) -> None:
-        over.set()
-        if future.cancelled():
-            return
-        if problem is None:
-            future.set_result(result)
-        else:
-            future.set_exception(problem)
-
-    def done(result: Any, problem: BaseException | None) -> None:
-        _mailbox(loop).deliver(settle, result, problem)
-
-    job = submit(task, done, local=local)
+    outcome = _Outcome(loop)
+    box = _mailbox(loop)
+    job = submit(task, lambda result, problem: box.deliver(outcome, result, problem), local=local)
     try:
-        return await future
+        return await outcome.future  # type: ignore[no-any-return]  # it gets what the task returns
     except asyncio.CancelledError:
         job.stop()
-        await over.wait()
+        await outcome.over()
         raise
 
 
-Letter: TypeAlias = tuple[Callable[[Any, BaseException | None], None], Any, BaseException | None]
+class _Outcome:
+    """What an asyncio task waits for. It is settled even after the waiting was cancelled."""
+
+    __slots__ = ("future", "settled", "stopped")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.stopped: asyncio.Future[None] | None = None
+        self.settled = False
+
+    def settle(self, result: Any, problem: BaseException | None) -> None:
+        """Take the outcome, in the thread of the asyncio loop."""
+        self.settled = True
+        if self.stopped is not None and not self.stopped.done():
+            self.stopped.set_result(None)
+        if self.future.cancelled():
+            return
+        if problem is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(problem)
+
+    async def over(self) -> None:
+        """Wait until nothing is written any more."""
+        if not self.settled:
+            self.stopped = self.future.get_loop().create_future()
+            await self.stopped
+
+
+Letter: TypeAlias = tuple[_Outcome, Any, BaseException | None]
 
 
 class _Mailbox:
@@ -189,10 +214,8 @@ class _Mailbox:
         self._letters: deque[Letter] = deque()
         self._called = False
 
-    def deliver(
-        self, settle: Callable[[Any, BaseException | None], None], result: Any, problem: BaseException | None
-    ) -> None:
-        self._letters.append((settle, result, problem))
+    def deliver(self, outcome: _Outcome, result: Any, problem: BaseException | None) -> None:
+        self._letters.append((outcome, result, problem))
         if self._called:
             return
         self._called = True
@@ -204,8 +227,8 @@ class _Mailbox:
     def _open(self) -> None:
         self._called = False  # before the letters are read: one that comes later calls again
         while self._letters:
-            settle, result, problem = self._letters.popleft()
-            settle(result, problem)
+            outcome, result, problem = self._letters.popleft()
+            outcome.settle(result, problem)
 
 
 _mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()

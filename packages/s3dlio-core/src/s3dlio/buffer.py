@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy as np
 
+from s3dlio import config
 from s3dlio.errors import S3dlioError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _PAGE = 4096
 _OWN_MAPPING = 1 << 20  # from here on a slab is a mapping of its own, page aligned
 _HUGE = 4 << 20  # from here on page faults cost more than anything else: ask for huge pages
 _SMALL_KEPT = 32 << 20  # bytes kept in each class below _OWN_MAPPING
+_RELEASED = 0xDB  # what released memory holds while it is watched
+_WATCHED_KEPT = 64 << 20  # bytes that are watched: what is released gets so much time to be misused
 
 
 def _large_kept() -> int:
@@ -55,7 +58,7 @@ def _capacity(size: int) -> int:
     return -(-size // step) * step
 
 
-class _Pool:
+class Pool:
     """Free slabs by size class. Appending to and popping from a deque needs no lock, also not inside `__del__`."""
 
     def __init__(self, kept: int) -> None:
@@ -63,6 +66,7 @@ class _Pool:
         self.free: dict[int, deque[_Slab]] = {}
 
     def take(self, size: int) -> _Slab:
+        """Return a slab of at least `size` bytes."""
         capacity = _capacity(size)
         try:
             return self.free[capacity].pop()
@@ -78,7 +82,11 @@ class _Pool:
         return first
 
     def give(self, slab: _Slab) -> None:
-        free = self.free[slab.capacity]
+        """Take back a slab that nobody uses any more, and keep it as far as the bound allows."""
+        try:
+            free = self.free[slab.capacity]
+        except KeyError:  # leased from the pool before this one
+            free = self.free.setdefault(slab.capacity, deque())
         if slab.capacity < _OWN_MAPPING:
             if len(free) * slab.capacity < _SMALL_KEPT:
                 free.append(slab)
@@ -112,7 +120,59 @@ def _map(capacity: int, count: int) -> list[_Slab]:
     return [_Slab(address + index * capacity, capacity, mapping) for index in range(count)]
 
 
-POOL = _Pool(_large_kept())
+class WatchedPool(Pool):
+    """A pool that shows who uses memory after its release.
+
+    What is given back is filled with a pattern, so that a read shows it, and kept aside, so that a write does: the
+    pattern is compared before the memory is leased again.
+    """
+
+    def __init__(self, kept: int) -> None:
+        super().__init__(kept)
+        self.aside: deque[_Slab] = deque()
+        self.damage: list[str] = []
+
+    def take(self, size: int) -> _Slab:
+        """Return a slab, or raise what was found out about slabs that came back."""
+        if self.damage:
+            raise S3dlioError(self.damage.pop())
+        return super().take(size)
+
+    def give(self, slab: _Slab) -> None:
+        """Take back a slab and put it aside."""
+        ctypes.memset(slab.address, _RELEASED, slab.capacity)
+        self.aside.append(slab)
+        while sum(each.capacity for each in self.aside.copy()) > self.kept:
+            self.bring_back()
+
+    def bring_back(self) -> None:
+        """Let the memory that has been aside for longest be leased again, if it is as it was left."""
+        try:
+            slab = self.aside.popleft()
+        except IndexError:  # another thread was faster
+            return
+        memory: Any = (ctypes.c_ubyte * slab.capacity).from_address(slab.address)
+        wrong = np.flatnonzero(np.frombuffer(memory, dtype=_UINT8) != _RELEASED)
+        if not wrong.size:
+            super().give(slab)
+            return
+        self.damage.append(  # this is called from `__del__`, where an exception reaches nobody
+            f"memory was written to after its release: {wrong.size} bytes of a buffer of {slab.capacity} from byte "
+            f"{wrong[0]} on; look for an address or an asynchronous copy that outlived its view"
+        )
+
+
+_pool: Pool = Pool(_large_kept())
+
+
+def watch(on: bool) -> None:
+    """Choose between the pool for work and the one that finds uses after release; views in use stay valid."""
+    global _pool
+    if on != isinstance(_pool, WatchedPool):
+        _pool = WatchedPool(_WATCHED_KEPT) if on else Pool(_large_kept())
+
+
+config.follow(lambda settings: watch(settings.debug_buffers))
 
 
 @cache
@@ -122,7 +182,7 @@ def _lease_type(capacity: int) -> Any:
 
 
 def _release(lease: Any) -> None:
-    POOL.give(lease.slab)
+    _pool.give(lease.slab)
 
 
 def lease(size: int) -> BytesView:
@@ -132,7 +192,7 @@ def lease(size: int) -> BytesView:
     """
     if size == 0:
         return np.ndarray.__new__(BytesView, 0, _UINT8)
-    slab = POOL.take(size)
+    slab = _pool.take(size)
     holder = _lease_type(slab.capacity).from_address(slab.address)
     holder.slab = slab
     return np.ndarray.__new__(BytesView, size, _UINT8, holder)

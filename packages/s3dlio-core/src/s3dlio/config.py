@@ -7,6 +7,7 @@ botocore reads of the AWS variables and files it reads itself.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +15,9 @@ from types import NoneType
 from typing import Any
 
 _MIB = 1 << 20
+ETAG_MD5 = "etag-md5"
+"""The `verify` that also takes a plain ETag for the MD5 of its object."""
+_ACCOUNT = re.compile("[0-9]{12}").fullmatch
 
 
 def _threads() -> int:
@@ -38,11 +42,19 @@ class Settings:
     progress_bytes: int = 64 << 10
     progress_window: float = 10.0
     unsigned_payload: bool | None = None
-    verify: bool = True
+    verify: bool | str = True
+    anonymous: bool = False
+    request_payer: bool = False
+    expected_bucket_owner: str | None = None
+    debug_buffers: bool = False
     region: str | None = None
     profile: str | None = None
     endpoint_url: str | None = None
     ca_bundle: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    http_proxy: str | None = field(default=None, repr=False)
+    https_proxy: str | None = field(default=None, repr=False)
+    no_proxy: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no setting at all.
@@ -55,9 +67,15 @@ class Settings:
             value: Any = getattr(self, name)
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 wanted = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
-                raise TypeError(f"{name} must be {wanted}, not {value!r}")
+                shown = type(value).__name__ if name in _SECRET else repr(value)
+                raise TypeError(f"{name} must be {wanted}, not {shown}")
             if least is not None and getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, not {value}")
+        if isinstance(self.verify, str) and self.verify != ETAG_MD5:
+            raise ValueError(f"verify must be True, False or {ETAG_MD5!r}, not {self.verify!r}")
+        owner = self.expected_bucket_owner
+        if owner is not None and not _ACCOUNT(owner):
+            raise ValueError(f"expected_bucket_owner must be the 12 digits of an AWS account, not {owner!r}")
 
 
 def _flag(text: str) -> bool:
@@ -67,6 +85,11 @@ def _flag(text: str) -> bool:
     if word in ("0", "false", "no", "off"):
         return False
     raise ValueError("must be 1 or 0")
+
+
+def _verification(text: str) -> bool | str:
+    word = text.strip().lower()
+    return word if word == ETAG_MD5 else _flag(text)
 
 
 _TEXT: tuple[tuple[type, ...], None] = ((str, NoneType), None)
@@ -81,12 +104,21 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], float | None]] = {
     "progress_bytes": ((int,), 0),
     "progress_window": ((int, float), 0.001),
     "unsigned_payload": ((bool, NoneType), None),
-    "verify": ((bool,), None),
+    "verify": ((bool, str), None),
+    "anonymous": ((bool,), None),
+    "request_payer": ((bool,), None),
+    "expected_bucket_owner": _TEXT,
+    "debug_buffers": ((bool,), None),
     "region": _TEXT,
     "profile": _TEXT,
     "endpoint_url": _TEXT,
     "ca_bundle": _TEXT,
+    "proxy": _TEXT,
+    "http_proxy": _TEXT,
+    "https_proxy": _TEXT,
+    "no_proxy": _TEXT,
 }
+_SECRET = ("proxy", "http_proxy", "https_proxy")  # a proxy's URL may hold a password
 _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str], Any]]] = {
     "worker_threads": (("S3DLIO_WORKER_THREADS",), int),
     "part_size": (("S3DLIO_PART_SIZE",), int),
@@ -94,9 +126,14 @@ _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str], Any]]] = {
     "max_attempts": (("S3DLIO_MAX_ATTEMPTS",), int),
     "connect_timeout": (("S3DLIO_CONNECT_TIMEOUT",), float),
     "unsigned_payload": (("S3DLIO_UNSIGNED_PAYLOAD",), _flag),
-    "verify": (("S3DLIO_VERIFY",), _flag),
+    "verify": (("S3DLIO_VERIFY",), _verification),
+    "debug_buffers": (("S3DLIO_DEBUG_BUFFERS",), _flag),
+    "anonymous": (("S3DLIO_ANONYMOUS",), _flag),
     "region": (("AWS_REGION", "AWS_DEFAULT_REGION"), str),
     "ca_bundle": (("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str),
+    "http_proxy": (("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), str),
+    "https_proxy": (("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"), str),
+    "no_proxy": (("no_proxy", "NO_PROXY"), str),
 }
 
 
@@ -107,6 +144,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         ValueError: a variable holds a value that it cannot take; the message names it.
     """
     found: dict[str, Any] = {}
+    if "REQUEST_METHOD" in environment:  # in a CGI program, HTTP_PROXY is the Proxy field of somebody's request
+        environment = {name: value for name, value in environment.items() if name != "HTTP_PROXY"}
     for name, (variables, convert) in _VARIABLES.items():
         variable = next((each for each in variables if environment.get(each)), None)
         if variable is None:
@@ -121,6 +160,20 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
 _lock = threading.Lock()
 _current: Settings | None = None
+_followers: list[Callable[[Settings], object]] = []
+
+
+def follow(call: Callable[[Settings], object]) -> None:
+    """Call with the settings in force, if they have been read, and with those that come into force later."""
+    _followers.append(call)
+    if _current is not None:
+        call(_current)
+
+
+def _tell(settings: Settings) -> Settings:
+    for call in _followers:
+        call(settings)
+    return settings
 
 
 def current() -> Settings:
@@ -128,7 +181,7 @@ def current() -> Settings:
     global _current
     if _current is None:
         with _lock:
-            _current = _current or from_environment(os.environ)
+            _current = _current or _tell(from_environment(os.environ))
     return _current
 
 
@@ -146,7 +199,7 @@ def change(**values: Any) -> None:
         raise TypeError(f"unknown setting {', '.join(unknown)}: the settings are {', '.join(sorted(known))}")
     base = current()
     with _lock:
-        _current = replace(base, **values)
+        _current = _tell(replace(base, **values))
 
 
 def forget() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno as _errno
 from typing import Any, ClassVar
 
+from s3dlio.redaction import redact
+
 
 class S3dlioError(RuntimeError):
     """Something failed in storage or in a checkpoint.
@@ -16,6 +18,8 @@ class S3dlioError(RuntimeError):
     `uri` is what it failed on, `status` the HTTP status, `code` the service's own word for it and `request_id` the
     service's id of the request; each is None where there is none. `corrected` says that the cause has been put right,
     so that the same request is worth making again at once, and `attempts` how often it had been made.
+
+    Text that looks like a credential is `***` in all of them, in `uri` too.
     """
 
     retryable: ClassVar[bool] = False
@@ -33,14 +37,23 @@ class S3dlioError(RuntimeError):
         code: str | None = None,
         request_id: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = redact(message)
+        super().__init__(self.message)
         self.uri = uri
         self.status = status
-        self.code = code
-        self.request_id = request_id
+        self.code = code if code is None else redact(code)
+        self.request_id = request_id if request_id is None else redact(request_id)
         if self._errno is not None and isinstance(self, OSError):
             self.errno = self._errno
+
+    @property
+    def uri(self) -> str | None:
+        """What it failed on."""
+        return self._uri
+
+    @uri.setter
+    def uri(self, uri: str | None) -> None:
+        self._uri = uri if uri is None else redact(uri)
 
     def __str__(self) -> str:
         """Return the message, with the URI and the request id where the message does not hold them already."""

@@ -1,6 +1,7 @@
 """What a verb does, as a coroutine: arguments checked before any I/O, then one store asked.
 
-The sync verbs and their async twins both run these; neither has a word of its own about storage.
+The sync verbs and their async twins both run these; neither has a word of its own about storage. Every path comes
+through here, so this is where an operation is logged, if there is a log.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from s3dlio import transfer
+from s3dlio import oplog, transfer
 from s3dlio import uri as uris
 from s3dlio.errors import InvalidUriError, NotFoundError
 from s3dlio.relay import relay
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     Data: TypeAlias = Buffer | np.ndarray[Any, Any]  # until Python 3.12, arrays do not say that they are buffers
 
-    from s3dlio.stores.store import Entry, ObjectInfo
+    from s3dlio.steps import Task
+    from s3dlio.stores.store import Entry, ObjectInfo, Store
 
 Pattern: TypeAlias = str | re.Pattern[str] | None
 Listed: TypeAlias = "builtins.list[tuple[str, Entry | None]]"
@@ -35,7 +37,8 @@ Listed: TypeAlias = "builtins.list[tuple[str, Entry | None]]"
 def get(uri: str) -> Any:
     """Read an object; the coroutine returns a `BytesView`."""
     where = uris.parse_key(uri)
-    return transfer.read(store_for(where), where)
+    task = transfer.read(store_for(where), where)
+    return task if oplog.active is None else oplog.watch("GET", where, task, _length)
 
 
 def get_range(uri: str, offset: int, length: int | None) -> Any:
@@ -44,25 +47,34 @@ def get_range(uri: str, offset: int, length: int | None) -> Any:
     check_count("offset", offset)
     if length is not None:
         check_count("length", length)
-    return transfer.read(store_for(where), where, offset, length)
+    task = transfer.read(store_for(where), where, offset, length)
+    return task if oplog.active is None else oplog.watch("GET", where, task, _length)
 
 
 def get_into(uri: str, buffer: Data, offset: int) -> Any:
     """Read into the caller's memory; the coroutine returns the number of bytes."""
     where = uris.parse_key(uri)
     check_count("offset", offset)
-    return transfer.read_into(store_for(where), where, offset, writable(buffer))
+    task = transfer.read_into(store_for(where), where, offset, writable(buffer))
+    return task if oplog.active is None else oplog.watch("GET", where, task, _count)
 
 
 def put(uri: str, data: Data, if_none_match: bool = False, durable: bool = False) -> Any:
     """Store an object; the coroutine returns None."""
     where = uris.parse_key(uri)
-    return transfer.write(store_for(where), where, readable(data), if_none_match=if_none_match, durable=durable)
+    content = readable(data)
+    task = transfer.write(store_for(where), where, content, if_none_match=if_none_match, durable=durable)
+    return task if oplog.active is None else oplog.watch("PUT", where, task, lambda result: (1, len(content)))
 
 
-async def stat(uri: str) -> dict[str, Any]:
-    """Return what is known of an object."""
+def stat(uri: str) -> Task[dict[str, Any]]:
+    """Ask what is known of an object; the coroutine returns a dict."""
     where = uris.parse_key(uri)
+    task = _stat(where)
+    return task if oplog.active is None else oplog.watch("STAT", where, task)
+
+
+async def _stat(where: Uri) -> dict[str, Any]:
     return described(await store_for(where).stat(where))
 
 
@@ -79,9 +91,14 @@ def described(info: ObjectInfo) -> dict[str, Any]:
     }
 
 
-async def exists(uri: str) -> bool:
-    """Tell whether an object is there; anything but a clear no raises."""
+def exists(uri: str) -> Task[bool]:
+    """Ask whether an object is there; anything but a clear no raises."""
     where = uris.parse_key(uri)
+    task = _exists(where)
+    return task if oplog.active is None else oplog.watch("STAT", where, task)
+
+
+async def _exists(where: Uri) -> bool:
     try:
         await store_for(where).stat(where)
     except NotFoundError:
@@ -89,9 +106,14 @@ async def exists(uri: str) -> bool:
     return True
 
 
-async def delete(uri: str, recursive: bool) -> None:
+def delete(uri: str, recursive: bool) -> Task[None]:
     """Remove an object, or with it everything below it."""
     where = uris.parse(uri) if recursive else uris.parse_key(uri)
+    task = _delete(where, recursive)
+    return task if oplog.active is None else oplog.watch("DELETE", where, task)
+
+
+async def _delete(where: Uri, recursive: bool) -> None:
     store = store_for(where)
     if recursive:
         below = where.key if where.key.endswith("/") or not where.key else f"{where.key}/"
@@ -100,38 +122,81 @@ async def delete(uri: str, recursive: bool) -> None:
         await store.delete(where)
 
 
-async def make_directory(uri: str) -> None:
+def make_directory(uri: str) -> Task[None]:
     """Create a directory or its marker."""
     where = uris.parse_key(uri)
-    await store_for(where).make_directory(where)
+    return make_directory_in(store_for(where), where)
 
 
-async def create_container(name: str) -> None:
+def make_directory_in(store: Store, where: Uri) -> Task[None]:
+    """Create a directory or its marker in a store of the caller's own choice."""
+    task = store.make_directory(where)
+    return task if oplog.active is None else oplog.watch("MKDIR", where, task)
+
+
+def create_container(name: str) -> Task[None]:
     """Create a bucket."""
     where = container(name)
-    await store_for(where).create_container(where)
+    task = store_for(where).create_container(where)
+    return task if oplog.active is None else oplog.watch("CREATE_BUCKET", where, task)
 
 
-async def delete_container(name: str) -> None:
+def delete_container(name: str) -> Task[None]:
     """Remove an empty bucket."""
     where = container(name)
-    await store_for(where).delete_container(where)
+    task = store_for(where).delete_container(where)
+    return task if oplog.active is None else oplog.watch("DELETE_BUCKET", where, task)
 
 
-async def list_containers(uri: str) -> builtins.list[str]:
-    """Return the containers that the credentials can see, as URIs."""
+def list_containers(uri: str) -> Task[builtins.list[str]]:
+    """Ask for the containers that the credentials can see; the coroutine returns their URIs."""
     scheme = uri.partition("://")[0]
     where = Uri({"gcs": "gs", "azure": "az"}.get(scheme, scheme), "", "")
+    task = _list_containers(where)
+    return task if oplog.active is None else oplog.watch("LIST_BUCKETS", where, task, lambda found: (len(found), 0))
+
+
+async def _list_containers(where: Uri) -> builtins.list[str]:
     return [f"{where.scheme}://{name}" for name in await store_for(where).list_containers()]
 
 
-async def copy(source: str, target: str) -> None:
-    """Copy one object: inside the backend where both are in one, else through this process."""
+def copy(source: str, target: str) -> Task[int]:
+    """Copy one object; the coroutine returns the bytes that went through this process.
+
+    They are none inside one backend.
+    """
     origin, goal = uris.parse_key(source), uris.parse_key(target)
-    if origin.scheme == goal.scheme:
-        await store_for(origin).copy(origin, goal)
-        return
-    await relay(store_for(origin), origin, store_for(goal), goal)
+    if origin.scheme != goal.scheme:
+        return carry(store_for(origin), origin, store_for(goal), goal)
+    task = _copy_inside(store_for(origin), origin, goal)
+    return task if oplog.active is None else oplog.watch("COPY", goal, task, _count)
+
+
+async def _copy_inside(store: Store, source: Uri, target: Uri) -> int:
+    await store.copy(source, target)
+    return 0
+
+
+def carry(origin: Store, source: Uri, goal: Store, target: Uri) -> Task[int]:
+    """Move the bytes of one object from store to store; the coroutine returns how many there were.
+
+    In the log it is the GET of a download or the PUT of an upload, whichever side is far away, or else a COPY.
+    """
+    task = relay(origin, source, goal, target)
+    if oplog.active is None:
+        return task
+    if source.is_local == target.is_local:
+        return oplog.watch("COPY", target, task, _count)
+    op, far = ("GET", source) if target.is_local else ("PUT", target)
+    return oplog.watch(op, far, task, _count)
+
+
+def _length(view: Any) -> tuple[int, int]:
+    return 1, len(view)
+
+
+def _count(moved: int) -> tuple[int, int]:
+    return 1, moved
 
 
 async def entries(uri: str, recursive: bool, pattern: Pattern) -> AsyncIterator[Listed]:
@@ -139,7 +204,8 @@ async def entries(uri: str, recursive: bool, pattern: Pattern) -> AsyncIterator[
     where = uris.parse(uri)
     start = relative_start(where)
     wanted = matcher(pattern)
-    async for page in store_for(where).pages(where, recursive=recursive):
+    pages = store_for(where).pages(where, recursive=recursive)
+    async for page in pages if oplog.active is None else oplog.watch_pages(where, pages):
         found: Listed = [(entry[0], entry) for entry in page.entries]
         if page.prefixes:
             found += [(prefix, None) for prefix in page.prefixes]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from s3dlio.buffer import lease
 from s3dlio.errors import IntegrityError, ObjectChangedError
 from s3dlio.steps import Shield, Task, Together
-from s3dlio.transfer import abort, part_size
+from s3dlio.stores.store import abandon
 
 if TYPE_CHECKING:
     from s3dlio.checksum import Algorithm
@@ -33,8 +33,20 @@ class _Piece:
         return self.memory
 
 
+class _DamagedError(IntegrityError):
+    """The parts arrived, and together they are not the object that was stored."""
+
+
 async def relay(origin: Store, source: Uri, goal: Store, target: Uri) -> int:
     """Copy an object from store to store; return its size in bytes."""
+    try:
+        return await _relay(origin, source, goal, target)
+    except (ObjectChangedError, _DamagedError):
+        # Replaced meanwhile, or damaged on the way: one more time from the start, then it is an error.
+        return await _relay(origin, source, goal, target)
+
+
+async def _relay(origin: Store, source: Uri, goal: Store, target: Uri) -> int:
     piece = _Piece()
     first = await origin.read(source, 0, goal.limits.part_size, piece.place, to_end=True)
     if first.length == first.size:
@@ -42,25 +54,25 @@ async def relay(origin: Store, source: Uri, goal: Store, target: Uri) -> int:
         return first.size
     if first.etag is None:
         raise IntegrityError(f"{source} has no ETag: nothing would tell whether its parts belong together", str(source))
+    step = goal.limits.part_for(target, first.size)
     upload = await goal.start_upload(target, first.size)
     try:
-        await _send_parts(origin, source, goal, upload, first)
+        await _send_parts(origin, source, goal, upload, first, step)
     except BaseException as problem:
-        await Shield(abort(goal, upload, problem))
+        await Shield(abandon(goal, upload, problem))
         raise
     return first.size
 
 
-async def _send_parts(origin: Store, source: Uri, goal: Store, upload: Upload, first: Received) -> None:
-    done = await Together(_parts(origin, source, goal, upload, first), _SIDE_BY_SIDE)
+async def _send_parts(origin: Store, source: Uri, goal: Store, upload: Upload, first: Received, step: int) -> None:
+    done = await Together(_parts(origin, source, goal, upload, first, step), _SIDE_BY_SIDE)
     _verify(source, first, [received for received, _ in done])
     await goal.complete_upload(upload, [part for _, part in done])
 
 
 def _parts(
-    origin: Store, source: Uri, goal: Store, upload: Upload, first: Received
+    origin: Store, source: Uri, goal: Store, upload: Upload, first: Received, step: int
 ) -> Iterator[Task[tuple[Received, Part]]]:
-    step = part_size(goal, upload.uri, first.size)
     for number, offset in enumerate(range(0, first.size, step), 1):
         yield _part(origin, source, goal, upload, first, number, offset, min(step, first.size - offset))
 
@@ -86,4 +98,4 @@ def _verify(source: Uri, first: Received, parts: list[Received]) -> None:
             return
         whole = algorithm.combine(whole, part.digest, part.length)
     if algorithm.encode(whole) != stored:
-        raise IntegrityError(f"{source}: what arrives does not have the checksum that is stored", str(source))
+        raise _DamagedError(f"{source}: what arrives does not have the checksum that is stored", str(source))

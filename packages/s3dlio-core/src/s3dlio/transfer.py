@@ -6,17 +6,23 @@ and land side by side in the same memory. What a listing or a stat said before m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Awaitable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from s3dlio.buffer import BytesView, lease
-from s3dlio.errors import IntegrityError, ObjectChangedError, S3dlioError
+from s3dlio.errors import IntegrityError, ObjectChangedError
 from s3dlio.steps import Shield, Task, Together
+from s3dlio.stores.store import RangesIgnoredError, abandon
 
 if TYPE_CHECKING:
     from s3dlio.checksum import Algorithm
-    from s3dlio.stores.store import Part, Received, Store, Upload
+    from s3dlio.stores.store import Part, Received, Store
     from s3dlio.uri import Uri
+
+log = logging.getLogger("s3dlio.transfer")
+abort = abandon
 
 _SIDE_BY_SIDE = 8  # ranges or parts of one object under way
 
@@ -64,11 +70,15 @@ async def _land(store: Store, uri: Uri, offset: int, length: int | None, into: m
         landing.place(offset, 0)
         return landing
     try:
-        await _fill(store, uri, landing)
+        first = await _first(store, uri, landing)
+        if first.length < landing.total:
+            await _rest(store, uri, landing, first)
     except (ObjectChangedError, _WholeChecksumError):
         # Replaced meanwhile, or damaged on the way: one more time from the start, then it is an error.
         landing = _Landing(offset, length, into)
-        await _fill(store, uri, landing)
+        first = await _first(store, uri, landing)
+        if first.length < landing.total:
+            await _rest(store, uri, landing, first)
     return landing
 
 
@@ -76,19 +86,31 @@ class _WholeChecksumError(IntegrityError):
     """The parts arrived, and together they are not the object that was stored."""
 
 
-async def _fill(store: Store, uri: Uri, landing: _Landing) -> None:
-    part, offset, length = store.limits.part_size, landing.offset, landing.length
-    first = await store.read(
-        uri, offset, part if length is None else min(part, length), landing.place, to_end=length is None
-    )
-    if first.length >= landing.total:
-        return
+def _first(store: Store, uri: Uri, landing: _Landing) -> Awaitable[Received]:
+    part, length = store.limits.part_size, landing.length
+    wanted = part if length is None else min(part, length)
+    return store.read(uri, landing.offset, wanted, landing.place, to_end=length is None)
+
+
+async def _rest(store: Store, uri: Uri, landing: _Landing, first: Received) -> None:
+    """Read what the first part has left over."""
     if first.etag is None:
+        _say_unpinned(uri.root)
         await _read_at_once(store, uri, landing)
         return
-    rest = await Together(_others(store, uri, landing, first), _SIDE_BY_SIDE)
+    try:
+        rest = await Together(_others(store, uri, landing, first), _SIDE_BY_SIDE)
+    except RangesIgnoredError:
+        await _read_at_once(store, uri, landing)
+        return
     if first.stored is not None and first.size == landing.total:
         _verify(uri, first, rest)
+
+
+@lru_cache(maxsize=1024)
+def _say_unpinned(root: str) -> None:
+    """Warn of a container whose objects have no ETag; once, since it is remembered."""
+    log.warning("%s gives no ETags: its objects are read in one piece each, however large", root)
 
 
 async def _read_at_once(store: Store, uri: Uri, landing: _Landing) -> None:
@@ -136,7 +158,7 @@ async def write(
     if len(data) < 2 * store.limits.part_size:
         await store.write(uri, data, if_none_match=if_none_match, durable=durable)
         return
-    part = part_size(store, uri, len(data))
+    part = store.limits.part_for(uri, len(data))
     upload = await store.start_upload(uri, len(data))
     try:
         pieces = (
@@ -146,24 +168,5 @@ async def write(
         parts: list[Part] = await Together(pieces, _SIDE_BY_SIDE)
         await store.complete_upload(upload, parts, if_none_match=if_none_match, durable=durable)
     except BaseException as problem:
-        await Shield(abort(store, upload, problem))
+        await Shield(abandon(store, upload, problem))
         raise
-
-
-async def abort(store: Store, upload: Upload, problem: BaseException) -> None:
-    """Drop an upload after `problem`; if that fails too, the problem says what is left behind."""
-    try:
-        await store.abort_upload(upload)
-    except S3dlioError as error:
-        problem.add_note(f"the upload {upload.id} of {upload.uri} could not be aborted either: {error}")
-
-
-def part_size(store: Store, uri: Uri, size: int) -> int:
-    """Return the part size for an object of `size` bytes, large enough for the backend's number of parts."""
-    limits = store.limits
-    part = limits.part_size
-    while part * limits.most_parts < size:
-        part *= 2
-    if part > limits.largest_put:
-        raise S3dlioError(f"{uri}: {size} bytes are more than this backend stores in one object", str(uri))
-    return part

@@ -102,10 +102,10 @@ def _check_key(text: str, key: str) -> None:
     else:
         try:
             length = len(key.encode())
-        except UnicodeEncodeError as problem:
-            raise InvalidUriError(
-                f"the key of {text!r} is not valid Unicode: it holds a lone surrogate", None
-            ) from problem
+        except UnicodeEncodeError:
+            length = -1  # raised out here: the cause would hold the whole key
+    if length < 0:
+        raise InvalidUriError(f"the key of {text!r} is not valid Unicode: it holds a lone surrogate", None)
     if length > _MAX_KEY_BYTES:
         raise InvalidUriError(
             f"the key is {length} bytes long, at most {_MAX_KEY_BYTES} can be stored: {text[:80]!r}…", text

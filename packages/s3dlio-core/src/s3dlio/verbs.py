@@ -97,9 +97,8 @@ def put_bytes(uri: str, data: Data, *, if_none_match: bool = False, durable: boo
 def put_many(items: Iterable[tuple[str, Data]], workers: int = 64) -> None:
     """Store many objects, given as (uri, data), `workers` of them at once; the first failure is raised."""
     wanted = checked_items(items)
-    local = all(batch.is_local(uri) for uri, _ in wanted)
     task = batch.together(wanted, put_item, item_uri, checked_workers(workers), False)
-    batch.run(task, local=local)
+    batch.run(task, local=batch.is_heavy(wanted))
 
 
 def list(uri: str, recursive: bool = False, pattern: Pattern = None) -> builtins.list[str]:
@@ -261,12 +260,11 @@ def refuse_one_uri(uris: object) -> None:
         raise TypeError(f"uris must be a list of URIs, not the one URI {uris!r}")
 
 
-def checked_items(items: Iterable[tuple[str, Data]]) -> builtins.list[tuple[str, Data]]:
-    """Return the (uri, data) pairs of a batch, each of them valid."""
-    wanted = [(uri, data) for uri, data in items]
-    for uri, data in wanted:
+def checked_items(items: Iterable[tuple[str, Data]]) -> builtins.list[tuple[str, memoryview]]:
+    """Return the (uri, content) pairs of a batch, each of them valid."""
+    wanted = [(uri, operations.readable(data)) for uri, data in items]
+    for uri, _ in wanted:
         parse_key(uri)
-        operations.readable(data)
     return wanted
 
 

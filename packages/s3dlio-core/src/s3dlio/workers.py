@@ -18,6 +18,10 @@ _EXIT_PATIENCE = 1.0  # seconds that the end of the process waits for jobs under
 Job = Callable[[], object]
 
 
+class Stopped(Exception):  # noqa: N818 - not an error: it unwinds work that nobody waits for any more
+    """The scope of this work was stopped."""
+
+
 class Scope:
     """Work that is stopped together. Whoever waits in slices looks at `stopped` between them."""
 
@@ -82,10 +86,21 @@ def after_fork() -> None:
     _threads = _Threads()
 
 
+def _hide_what_was_stopped(show: Callable[[threading.ExceptHookArgs], object]) -> Callable[..., object]:
+    """Return an excepthook for the end of the process: a daemon thread stopped in a call has nothing to say."""
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, Stopped):
+            show(args)
+
+    return hook
+
+
 @atexit.register
 def _stop() -> None:
     """Stop what is under way, so that no thread holds a buffer while the interpreter is torn down."""
     PROCESS.stop()
+    threading.excepthook = _hide_what_was_stopped(threading.excepthook)
     end = time.monotonic() + _EXIT_PATIENCE
     while _threads.unfinished and time.monotonic() < end:
         time.sleep(0.005)

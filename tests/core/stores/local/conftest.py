@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.core.stores.local.files import STORES, Files
+
+settings.register_profile("thorough", max_examples=10_000)
 
 
 @pytest.fixture(params=sorted(STORES))

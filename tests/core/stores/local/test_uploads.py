@@ -113,6 +113,24 @@ class TestAnUpload:
         run(files.store.complete_upload(upload, []))
         assert stat.S_IMODE(os.stat(files.uri("object").key).st_mode) == 0o640
 
+    def test_F2_F4_that_is_durable_and_cannot_be_synced_is_not_believed(
+        self, files: Files, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(fd: int) -> None:
+            synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+            raise OSError(errno.EIO, "lost")
+
+        files.put("object", OLD)
+        upload, synced = self.start(files, len(NEW)), list[str]()
+        part = run(files.store.write_part(upload, 1, 0, memoryview(NEW)))
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(LocalFileError, match="lost"):
+            run(files.store.complete_upload(upload, [part], durable=True))
+        run(files.store.abort_upload(upload))
+        assert synced == [os.path.basename(upload.id)]
+        assert files.get("object") == OLD
+        assert files.everything() == ["object"]
+
     def test_F3_that_cannot_get_its_space_leaves_nothing(self, files: Files) -> None:
         with pytest.raises(LocalFileError) as caught:
             self.start(files, 1 << 60)

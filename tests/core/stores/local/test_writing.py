@@ -7,7 +7,8 @@ import os
 import resource
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from s3dlio.errors import (
     ObjectChangedError,
     PreconditionFailedError,
 )
+from s3dlio.stores.drafts import is_draft
 from tests.core.stores.local.files import (
     LARGE,
     NEW,
@@ -40,6 +42,44 @@ def refusal(action: Callable[[], object]) -> LocalFileError | None:
     except LocalFileError as problem:
         return problem
     return None
+
+
+def tidied(files: Files) -> None:
+    """Let the search for stale drafts, whose failure is nobody's, be over in this directory."""
+    files.put("first", b"")
+    run(files.store.delete(files.uri("first")))
+
+
+@contextmanager
+def noted(monkeypatch: pytest.MonkeyPatch) -> Generator[list[str]]:
+    """Yield what is written, synced and renamed while the block runs, in order; several writes in a row are one."""
+    order: list[str] = []
+    write, sync, rename = os.pwrite, os.fsync, os.rename
+
+    def note(what: str, fd: int) -> None:
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
+        line = f"{what} {'draft' if is_draft(name) else name}"
+        if order[-1:] != [line]:
+            order.append(line)
+
+    def note_write(fd: int, data: memoryview, at: int) -> int:
+        if len(data):
+            note("write", fd)
+        return write(fd, data, at)
+
+    def note_sync(fd: int) -> None:
+        note("sync", fd)
+        sync(fd)
+
+    def note_rename(*args: Any, **options: Any) -> None:
+        order.append("rename")
+        rename(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", note_write)
+        patch.setattr(os, "fsync", note_sync)
+        patch.setattr(os, "rename", note_rename)
+        yield order
 
 
 class TestAWrite:
@@ -96,6 +136,7 @@ class TestAWrite:
     ) -> None:
         if exists:
             files.put("object", OLD)
+        tidied(files)
         before, allowed = descriptors(), ([OLD] if exists else [None]) + [NEW]
         calls = 0
         for index in range(100):
@@ -117,6 +158,7 @@ class TestAWrite:
         assert descriptors() == before
 
     def test_F3_of_a_new_file_that_fails_in_any_system_call_is_made_or_not_made(self, files: Files) -> None:
+        tidied(files)
         for index in range(100):
             with failing(index, errno.ENOSPC) as made:
                 problem = refusal(lambda: files.put("object", NEW, if_none_match=True))
@@ -143,24 +185,18 @@ class TestAWrite:
         assert files.everything() == ["object"]
         assert files.get("object") == OLD
 
-    def test_F2_that_is_durable_syncs_the_file_before_its_name_and_each_new_directory(
+    def test_F2_that_is_durable_is_written_synced_and_renamed_in_that_order_as_is_each_new_directory(
         self, files: Files, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        order: list[str] = []
-        sync, rename = os.fsync, os.rename
+        with noted(monkeypatch) as order:
+            files.put("a/b/object", NEW, durable=True)
+        here = files.directory.name
+        assert order == ["sync a", f"sync {here}", "write draft", "sync draft", "rename", "sync b"]
 
-        def note_sync(fd: int) -> None:
-            order.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")).partition("-")[0])
-            sync(fd)
-
-        def note_rename(*args: Any, **options: Any) -> None:
-            order.append("rename")
-            rename(*args, **options)
-
-        monkeypatch.setattr(os, "fsync", note_sync)
-        monkeypatch.setattr(os, "rename", note_rename)
-        files.put("a/b/object", NEW, durable=True)
-        assert order == ["a", files.directory.name.partition("-")[0], ".s3dlio", "rename", "b"]
+    def test_F2_that_need_not_be_durable_waits_for_no_disk(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        with noted(monkeypatch) as order:
+            files.put("a/b/object", NEW)
+        assert order == ["write draft", "rename"]
 
     def test_F14_gets_the_mode_that_the_umask_leaves(self, files: Files) -> None:
         before = os.umask(0o027)
@@ -315,7 +351,7 @@ class TestStaleDrafts:
         monkeypatch.setattr(os, "scandir", look)
         for _ in range(3):
             files.put("object", NEW)
-        assert looks == [str(files.directory)]
+        assert len(looks) == 1
 
     def test_F1_are_only_files_with_the_name_of_a_draft(self, files: Files) -> None:
         names = [".s3dlio-1-0123.tmp", "x.s3dlio-99-0123456789abcdef.tmp", ".s3dlio-9-0123456789abcdeg.tmp"]

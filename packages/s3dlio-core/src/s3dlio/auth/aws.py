@@ -1,31 +1,28 @@
 """Who we are on AWS and where S3 is, as botocore finds out: environment, profiles, processes, roles.
 
-Nothing here signs or opens a connection. The chain belongs to botocore and is imported on first use. A
-request waits for no refresh while the keys at hand are valid: one thread refreshes, the others go on with
-what they have.
+Nothing here signs or opens a connection. The chain belongs to botocore and is imported on first use. A request never
+waits for a renewal: a thread of its own renews (`auth.renewal`), and requests go on with the keys they have until the
+service refuses those. What may take long is asked for by `find` alone, which is no work for a driver's thread.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import random
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from importlib import import_module
-from typing import Protocol, TypeGuard, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
+from s3dlio import redaction
+from s3dlio.auth import renewal
 from s3dlio.auth.sigv4 import Credentials
 from s3dlio.errors import CredentialsError
+from s3dlio.http.client import Unready
 
 _log = logging.getLogger("s3dlio")
-
-# botocore looks at the clock each time it is asked (2 µs) and, where a refresh fails, tries again each time:
-# once a second is often enough for keys that live for minutes, and less often while refreshing fails.
-_ASK_EVERY = 1.0
-_MOST_DOUBLINGS = 6
 
 _REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?").fullmatch
 
@@ -39,13 +36,9 @@ class _Frozen(Protocol):
 
 
 class _Source(Protocol):
-    """botocore's credentials; those that expire also have `refresh_needed`."""
+    """botocore's credentials; those that expire are renewed by asking, from 15 minutes before their end on."""
 
     def get_frozen_credentials(self) -> _Frozen: ...
-
-
-class _Refreshable(_Source, Protocol):
-    def refresh_needed(self, refresh_in: float | None = None, /) -> bool: ...
 
 
 class _Provider(Protocol):
@@ -95,30 +88,95 @@ class Chain:
         self._session: _Session | None = None
         self._source: _Source | None = None
         self._found: Credentials | None = None
-        self._ask_at = -math.inf
+        self._end: float | None = None
+        self._refused: Credentials | None = None
+        self._turn = 0
+        self._failure = ""
         self._failures = 0
 
     def credentials(self) -> Credentials:
-        """Return the credentials of now: one object until they change. This may run a process."""
-        found = self._found
-        if found is not None and time.monotonic() < self._ask_at:
-            return found
-        if not self._lock.acquire(blocking=found is None or self._expired()):
-            return cast(Credentials, found)
-        try:
-            return self._ask()
-        finally:
-            self._lock.release()
+        """Return the credentials of now, at once: one object until they change.
+
+        Raises:
+            Unready: there are none yet, or no longer; `find` gets them.
+        """
+        if self._found is None:
+            raise Unready(self.find)
+        return self._found
+
+    def find(self) -> bool:
+        """Find credentials if there are none; return whether they are others than those refused last.
+
+        This may run a process or ask a service, for seconds. Of many threads one does it for all of them, also when
+        it fails.
+        """
+        turn = self._turn
+        with self._lock:
+            if self._found is None:
+                if self._turn != turn and self._failure:
+                    raise CredentialsError(self._failure)
+                self._resolve()
+            return self._found != self._refused
 
     def discard(self, credentials: Credentials) -> None:
-        """Forget credentials that the service refuses as expired or unknown: the next call reads all anew.
+        """Forget credentials that the service refuses as expired or unknown: the next `find` reads all anew.
 
-        Others than the current ones have been replaced already, so many threads may report the same.
+        Others than the current ones have been replaced already, so many threads may report the same. Waits for nobody.
+        """
+        if self._found is credentials:
+            self._refused = credentials
+            self._found = None
+
+    def inherit(self, parent: Chain) -> None:
+        """Start with what the chain of a parent process had found, unless that has ended.
+
+        The locks of the parent's chain are not touched: a thread that is not in this process may hold them.
+        """
+        found, end = parent._found, parent._end
+        if found is None or (end is not None and end <= time.time()):
+            return
+        self._found, self._end = found, end
+        if end is not None:
+            renewal.watch(self, renewal.due(end, inherited=True))
+
+    def renew(self) -> float | None:
+        """Ask for newer credentials, in the thread that does this; return when to come again.
+
+        While that fails the present ones stay in use, whatever their age: the service decides when they have ended.
         """
         with self._lock:
-            if self._found is credentials:
-                self._session = self._source = self._found = None
-                self._ask_at = -math.inf
+            found, end = self._found, self._end
+            if found is None:
+                return None
+            try:
+                fresh = self._guard(self._fetch)
+            except CredentialsError as error:
+                _log.warning("credentials could not be renewed, the present ones stay in use: %s", error.message)
+                self._failures += 1
+                return renewal.after_failures(self._failures)
+            if fresh != found:
+                self._found = fresh
+            if self._end is None:
+                return None
+            self._failures = 0 if end is None or self._end > end else self._failures + 1
+            return renewal.after_failures(self._failures) if self._failures else renewal.due(self._end)
+
+    def _resolve(self) -> None:
+        """Ask botocore from the start, under the lock."""
+        if self._refused is not None:
+            self._session = self._source = None
+        try:
+            self._found = self._guard(self._fetch)
+        except CredentialsError as error:
+            self._failure = error.message
+            raise
+        else:
+            self._failure = ""
+        finally:
+            self._turn += 1
+        self._failures = 0
+        if self._end is not None:
+            renewal.watch(self, renewal.due(self._end))
 
     def region(self) -> str:
         """Return the region: the one given, else of AWS_DEFAULT_REGION or the profile, else us-east-1."""
@@ -168,37 +226,6 @@ class Chain:
         )
         return found["hostname"] if found else None
 
-    def _expired(self) -> bool:
-        source = self._source
-        return source is None or (_refreshable(source) and source.refresh_needed(0))
-
-    def _ask(self) -> Credentials:
-        """Ask botocore, under the lock. While keys at hand are valid, a failed refresh is a warning."""
-        found = self._found
-        if found is not None and time.monotonic() < self._ask_at:
-            return found
-        try:
-            fresh = self._guard(self._fetch)
-        except CredentialsError as error:
-            if found is None or self._expired():
-                raise
-            _log.warning("credentials could not be refreshed, the present ones still hold: %s", error)
-            fresh = found
-        self._found = found if found is not None and found == fresh else fresh
-        self._ask_at = time.monotonic() + self._pause(renewed=self._found is not found)
-        return self._found
-
-    def _pause(self, *, renewed: bool) -> float:
-        """Return the seconds until botocore is asked again: no end for fixed keys, more after a failure."""
-        source = self._source
-        if source is None or not _refreshable(source):
-            return math.inf
-        due = not renewed and source.refresh_needed()
-        self._failures = min(self._failures + 1, _MOST_DOUBLINGS) if due else 0
-        # The jitter keeps many processes, started together, from asking together.
-        wait = _ASK_EVERY * 2**self._failures * random.uniform(0.5, 1.0)
-        return _ASK_EVERY if source.refresh_needed(wait) else wait
-
     def _fetch(self) -> Credentials:
         session = self._open()
         if self._source is None:
@@ -206,6 +233,8 @@ class Chain:
         if self._source is None:
             raise CredentialsError(_nothing_found(session))
         frozen = self._source.get_frozen_credentials()
+        redaction.remember(frozen.secret_key, frozen.token)
+        self._end = _end_of(self._source)
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token or None)
 
     def _guard(self, ask: Callable[[], _T]) -> _T:
@@ -218,7 +247,10 @@ class Chain:
         except Exception as error:  # noqa: BLE001 - the chain runs processes, HTTP clients and plugins
             failure = error
         # Raised out here so that a cause which may hold a secret is not its context either.
-        raise _translated(failure, self._profile)
+        try:
+            raise _translated(failure, self._profile)
+        finally:
+            del failure  # it knows this frame: the cycle would keep the chain until a garbage collection
 
 
 def _checked(region: str) -> str:
@@ -228,8 +260,10 @@ def _checked(region: str) -> str:
     return region
 
 
-def _refreshable(source: _Source) -> TypeGuard[_Refreshable]:
-    return hasattr(source, "refresh_needed")
+def _end_of(source: _Source) -> float | None:
+    """Return when credentials end, in seconds since the epoch; None for those that do not."""
+    end = getattr(source, "_expiry_time", None)  # botocore tells it nowhere else
+    return end.timestamp() if isinstance(end, datetime) else None
 
 
 def _translated(error: Exception, profile: str | None) -> CredentialsError:
@@ -239,7 +273,7 @@ def _translated(error: Exception, profile: str | None) -> CredentialsError:
         "Check AWS_PROFILE and the files ~/.aws/config and ~/.aws/credentials"
     )
     # A ValueError of a decoder keeps what it was decoding, and what a process prints is the credentials.
-    if not isinstance(error, ValueError):
+    if not isinstance(error, ValueError) and redaction.redact(str(error)) == str(error):
         translated.__cause__ = error
     return translated
 

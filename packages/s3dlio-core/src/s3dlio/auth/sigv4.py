@@ -109,6 +109,37 @@ class _Shape:
     pick: Callable[[Sequence[str]], tuple[str, ...]]
 
 
+class Stencil:
+    """A request as it is signed, but for its path: many requests of one second differ in nothing else.
+
+    `added` are the headers that signing adds, up to the signature, which ends the last of them.
+    """
+
+    __slots__ = ("_after", "_before", "_inner", "_outer", "added", "credentials", "second")
+
+    def __init__(
+        self,
+        today: _Day,
+        second: int,
+        date: str,
+        request: tuple[str, str],
+        added: list[tuple[str, str]],
+    ) -> None:
+        self.credentials = today.credentials
+        self.second = second
+        self.added = added
+        self._before, self._after = request
+        self._inner, self._outer = today.inner.copy(), today.outer
+        self._inner.update(f"AWS4-HMAC-SHA256\n{date}\n{today.scope}\n".encode())
+
+    def sign(self, path: str) -> str:
+        """Return the signature, in hex, for a path as it stands on the wire."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(sha256(f"{self._before}{path}{self._after}".encode()).hexdigest().encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 class Signer:
     """Signs requests to one service in one region. Any thread may use it, with any credentials."""
 
@@ -139,6 +170,20 @@ class Signer:
         `payload_hash` is the body's SHA-256 in hex or "UNSIGNED-PAYLOAD"; `now` is in seconds since the
         epoch.
         """
+        stencil = self.stencil(credentials, method, query, headers, payload_hash, now)
+        *others, (name, start) = stencil.added
+        return [*others, (name, start + stencil.sign(path))]
+
+    def stencil(
+        self,
+        credentials: Credentials,
+        method: str,
+        query: str,
+        headers: Sequence[tuple[str, str]],
+        payload_hash: str,
+        now: float,
+    ) -> Stencil:
+        """Return what is common to requests of this second with these headers; see `headers`."""
         second = int(now)
         moment = self._moment if self._moment[0] == second else self._tick(second)
         _, date, day = moment
@@ -149,14 +194,10 @@ class Signer:
         if credentials.token is not None:
             added.append(("x-amz-security-token", credentials.token))
         shape, block = self._canonical([*headers, *added])
-        request = f"{method}\n{path}\n{query}\n{block}\n\n{shape.names}\n{payload_hash}"
-        inner, outer = today.inner.copy(), today.outer.copy()
-        inner.update(f"AWS4-HMAC-SHA256\n{date}\n{today.scope}\n{sha256(request.encode()).hexdigest()}".encode())
-        outer.update(inner.digest())
+        request = f"{method}\n", f"\n{query}\n{block}\n\n{shape.names}\n{payload_hash}"
         who = f"{credentials.access_key}/{today.scope}"
-        signature = f"AWS4-HMAC-SHA256 Credential={who}, SignedHeaders={shape.names}, Signature={outer.hexdigest()}"
-        added.append(("authorization", signature))
-        return added
+        added.append(("authorization", f"AWS4-HMAC-SHA256 Credential={who}, SignedHeaders={shape.names}, Signature="))
+        return Stencil(today, second, date, request, added)
 
     def _canonical(self, headers: list[tuple[str, str]]) -> tuple[_Shape, str]:
         """Return the shape of a request and its block of signed headers, with runs of spaces folded."""

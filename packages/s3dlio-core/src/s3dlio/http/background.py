@@ -78,6 +78,13 @@ def run(task: Task[T]) -> T:
     return result  # type: ignore[return-value]  # a task that ended without a problem has a result of its type
 
 
+def drop_idle() -> None:
+    """Close the connections that wait for their next exchange."""
+    loop = _background.loop
+    if loop is not None:
+        loop.post(loop.drop_idle)
+
+
 def after_fork() -> None:
     """Forget the parent's loop: its thread does not exist in the child."""
     global _background

@@ -19,14 +19,10 @@ from s3dlio.http.patience import Pace, Patience
 from s3dlio.http.pool import Pool
 from s3dlio.http.wire import Exchange
 from s3dlio.steps import Aside, Offload, Pause, Shield, Step, Task, Together, Transfer
-from s3dlio.workers import Scope
+from s3dlio.workers import Scope, Stopped
 
 T = TypeVar("T")
 _JOINED = 16 << 10  # a payload up to this size goes out in one call with its head
-
-
-class Stopped(Exception):  # noqa: N818 - not an error: it unwinds work that nobody waits for any more
-    """The scope of this work was stopped."""
 
 
 class StaleConnectionError(NetworkError):
@@ -100,7 +96,7 @@ def transfer(pool: Pool, exchange: Exchange, scope: Scope) -> None:
     try:
         connection.wait_in_line(blocking=True)
         exchange.use(connection.scratch, connection.view)
-        _send(connection, exchange, pool.pace, scope)
+        whole = _send(connection, exchange, pool.pace, scope)
         receive(connection, exchange, pool.pace, scope)
     except OSError as problem:
         connection.close()
@@ -108,7 +104,7 @@ def transfer(pool: Pool, exchange: Exchange, scope: Scope) -> None:
     except BaseException:
         connection.close()
         raise
-    pool.settle(connection, keep=exchange.keep_alive)
+    pool.settle(connection, keep=whole and exchange.keep_alive)
 
 
 def broken(problem: OSError, connection: Connection, exchange: Exchange) -> S3dlioError:
@@ -153,21 +149,23 @@ def opening(exchange: Exchange) -> tuple[bytes, memoryview | None]:
     return exchange.request, payload
 
 
-def _send(connection: Connection, exchange: Exchange, pace: Pace, scope: Scope) -> None:
+def _send(connection: Connection, exchange: Exchange, pace: Pace, scope: Scope) -> bool:
+    """Send a request; False when the service refused it before the end: its answer explains why."""
     first, rest = opening(exchange)
-    sent = connection.send(first, more=rest is not None)
-    if sent == len(first) and rest is None:
-        return
     try:
-        if _send_all(connection, memoryview(first)[sent or 0 :], pace, scope) and rest is not None:
-            _send_all(connection, rest, pace, scope)
+        sent = connection.send(first, more=rest is not None)
+        if sent == len(first) and rest is None:
+            return True
+        if not _send_all(connection, exchange, memoryview(first)[sent or 0 :], pace, scope):
+            return False
+        return rest is None or _send_all(connection, exchange, rest, pace, scope)
     except (BrokenPipeError, ConnectionResetError):
         if connection.is_quiet():
             raise
-        # The service refused early and closed: its answer explains why.
+        return False
 
 
-def _send_all(connection: Connection, data: memoryview, pace: Pace, scope: Scope) -> bool:
+def _send_all(connection: Connection, exchange: Exchange, data: memoryview, pace: Pace, scope: Scope) -> bool:
     """Send all of `data`; False when an answer came before the end, which makes the rest pointless."""
     at = 0
     patience: Patience | None = None
@@ -178,10 +176,26 @@ def _send_all(connection: Connection, data: memoryview, pace: Pace, scope: Scope
             continue
         if scope.stopped:
             raise Stopped
-        if not connection.is_quiet():
+        if not connection.is_quiet() and _has_answered(connection, exchange):
             return False
         patience = patience or Patience(pace)
         patience.check(at, started=True)
+    return True
+
+
+def _has_answered(connection: Connection, exchange: Exchange) -> bool:
+    """Receive what has come. Over TLS it may be no answer but the session tickets that follow a handshake."""
+    connection.wait_in_line(blocking=False)
+    try:
+        count = connection.receive_now(exchange.target())
+    finally:
+        connection.wait_in_line(blocking=True)
+    if count is None:
+        return False
+    if count:
+        exchange.advance(count)
+    else:
+        exchange.end()
     return True
 
 

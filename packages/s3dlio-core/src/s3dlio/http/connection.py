@@ -7,17 +7,15 @@ Every wait is a slice of at most `SLICE` seconds; who waits decides after each s
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
-import struct
 import threading
-import time
-from functools import lru_cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from s3dlio.errors import CertificateError, DeadlineExceededError, NetworkError
+from s3dlio.errors import CertificateError
 from s3dlio.http.wire import SCRATCH, Origin
 
 if TYPE_CHECKING:
@@ -128,16 +126,40 @@ class Connection:
 class TlsConnection(Connection):
     """A connection whose bytes are encrypted; OpenSSL decrypts into the target."""
 
-    __slots__ = ()
+    __slots__ = ("_heard",)
 
     sock: ssl.SSLSocket
 
+    def __init__(self, sock: ssl.SSLSocket, origin: Origin) -> None:
+        super().__init__(sock, origin)
+        self._heard = b""
+
     def receive(self, target: memoryview, *, whole: bool) -> int | None:
         """Receive into `target`; one record at most, since that is what a TLS read returns."""
+        if self._heard:
+            count = min(len(self._heard), len(target))
+            target[:count], self._heard = self._heard[:count], self._heard[count:]
+            return count
         try:
             return self.sock.recv_into(target)
         except (TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
+        except ssl.SSLError as problem:
+            # In TLS 1.3 a peer says only now that it did not like the handshake.
+            if "ALERT" not in (problem.reason or ""):
+                raise
+            raise CertificateError(f"{self.origin} refuses this client: {problem.reason}") from problem
+
+    def _hear_out(self) -> None:
+        """Receive what the peer said before it closed: an alert, which is raised, or an answer, which is kept."""
+        heard = bytearray(SCRATCH)
+        try:
+            count = self.receive(memoryview(heard), whole=False)
+        except CertificateError:
+            raise
+        except OSError:
+            return
+        self._heard = bytes(heard[:count])
 
     def receive_now(self, target: memoryview) -> int | None:
         """Receive what is there, without waiting."""
@@ -153,6 +175,9 @@ class TlsConnection(Connection):
             return self.sock.send(memoryview(data)[:_TLS_SEND])
         except (TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
+        except ssl.SSLEOFError as problem:
+            self._hear_out()
+            raise BrokenPipeError(errno.EPIPE, "the peer has closed") from problem
 
     def send_now(self, data: bytes | memoryview) -> int | None:
         """Send what fits, without waiting."""
@@ -161,91 +186,3 @@ class TlsConnection(Connection):
     def wait_in_line(self, *, blocking: bool) -> None:
         """Set the socket's timeout: TLS has no flag for one call."""
         self.sock.settimeout(SLICE if blocking else 0.0)
-
-
-def connect(origin: Origin, *, timeout: float, ca_bundle: str | None) -> Connection:
-    """Open a connection; tries each address of the host, `timeout` seconds each.
-
-    Raises:
-        NetworkError: refused, unreachable or not found.
-        CertificateError: the peer's certificate is not trusted or names another host.
-        DeadlineExceededError: no answer in time.
-    """
-    context = _context(ca_bundle) if origin.scheme == "https" else None
-    sock = _reach(origin, timeout)
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if context is not None:
-            return _secure(sock, origin, timeout, context)
-        sock.settimeout(None)
-        slice_ = struct.pack("@ll", 0, int(SLICE * 1e6))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, slice_)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, slice_)
-    except BaseException:
-        sock.close()
-        raise
-    return Connection(sock, origin)
-
-
-def _reach(origin: Origin, timeout: float) -> socket.socket:
-    problem: OSError | None = None
-    for family, kind, protocol, _, address in _addresses(origin):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(timeout)
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            problem = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    where = f"{origin.host}:{origin.port}"
-    if isinstance(problem, TimeoutError):
-        raise DeadlineExceededError(f"no connection to {where} within {timeout:g} s") from problem
-    reason = problem.strerror if problem is not None and problem.strerror else str(problem)
-    raise NetworkError(f"cannot connect to {where}: {reason.lower()}") from problem
-
-
-def _addresses(origin: Origin) -> list[Any]:
-    """Resolve the host; one lookup serves all threads for 30 seconds."""
-    return _lookup(origin.host, origin.port, int(time.monotonic() // 30))
-
-
-@lru_cache(maxsize=256)
-def _lookup(host: str, port: int, _age: int) -> list[Any]:
-    try:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except socket.gaierror as problem:
-        error = NetworkError(f"name not found: {host!r} has no address ({problem.strerror})")
-        raise error from problem
-
-
-def _secure(sock: socket.socket, origin: Origin, timeout: float, context: ssl.SSLContext) -> TlsConnection:
-    sock.settimeout(timeout)
-    try:
-        secured = context.wrap_socket(sock, server_hostname=origin.host)
-    except ssl.SSLCertVerificationError as problem:
-        text = f"the certificate of {origin.host}:{origin.port} is not trusted: {problem.verify_message}"
-        raise CertificateError(f"{text}; set AWS_CA_BUNDLE for a private authority") from problem
-    except TimeoutError as problem:
-        raise DeadlineExceededError(f"no TLS handshake with {origin.host}:{origin.port} in {timeout:g} s") from problem
-    except ssl.SSLError as problem:
-        raise CertificateError(f"no TLS with {origin.host}:{origin.port}: {problem.reason}") from problem
-    except OSError as problem:
-        raise NetworkError(f"{origin.host}:{origin.port} broke off the TLS handshake") from problem
-    secured.settimeout(SLICE)
-    return TlsConnection(secured, origin)
-
-
-@lru_cache(maxsize=8)
-def _context(ca_bundle: str | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_bundle)
-    except (OSError, ssl.SSLError) as problem:
-        raise CertificateError(f"cannot read the CA bundle {ca_bundle!r}: {problem}") from problem
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

@@ -42,11 +42,16 @@ class Flight:
         self.unsent = [first] if rest is None else [first, rest]
 
     def send(self) -> bool:
-        """Send what fits; True when all is sent."""
+        """Send what fits; True when nothing more will be sent."""
         assert self.connection is not None
         while self.unsent:
             piece = self.unsent[0]
-            count = self.connection.send_now(piece)
+            try:
+                count = self.connection.send_now(piece)
+            except (BrokenPipeError, ConnectionResetError):
+                if self.connection.is_quiet():
+                    raise
+                return True  # the service refused early and closed: its answer explains why, and the rest stays here
             if count is None:
                 return False
             self.sent += count

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from s3dlio.http.blocking import Stopped
 from s3dlio.steps import Task, Together
-from s3dlio.workers import Scope
+from s3dlio.workers import Scope, Stopped
 
 if TYPE_CHECKING:
     from s3dlio.http.flight import Flight

@@ -17,13 +17,13 @@ from typing import Any
 from s3dlio import workers
 from s3dlio.errors import DeadlineExceededError
 from s3dlio.http import blocking
-from s3dlio.http.blocking import Stopped
 from s3dlio.http.connection import SLICE, Connection
 from s3dlio.http.flight import Flight
 from s3dlio.http.jobs import Done, Group, Job
+from s3dlio.http.pool import is_fit, is_old
 from s3dlio.http.wire import SCRATCH, Origin
 from s3dlio.steps import Aside, Offload, Pause, Shield, Step, Task, Together, Transfer
-from s3dlio.workers import Scope
+from s3dlio.workers import Scope, Stopped
 
 _LARGE_BODY = 256 << 10  # bytes still to come from which on a thread of its own is cheaper
 
@@ -152,7 +152,7 @@ class Loop:
         while resting:
             connection = resting.pop()
             del self._resting[connection.fileno()]
-            if connection.is_quiet():
+            if is_fit(connection) and connection.pool.shares(flight.pool):
                 return connection
             connection.close()
         kept = flight.pool.reuse(flight.exchange.origin)
@@ -291,6 +291,11 @@ class Loop:
             self._idle[connection.origin].remove(connection)
             connection.close()
 
+    def drop_idle(self) -> None:
+        """Close the connections that rest, in the loop's thread."""
+        for descriptor in list(self._resting):
+            self._forget(descriptor)
+
     # The rounds
 
     def _round(self) -> None:
@@ -330,6 +335,10 @@ class Loop:
         return 1.0
 
     def _sweep(self) -> None:
+        """Give up what is too slow, and what has rested too long."""
+        for descriptor, connection in list(self._resting.items()):
+            if is_old(connection):
+                self._forget(descriptor)
         for flight in list(self._flights.values()):
             try:
                 flight.check()

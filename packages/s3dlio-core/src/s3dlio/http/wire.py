@@ -14,13 +14,15 @@ from s3dlio.errors import IntegrityError, NetworkError
 SCRATCH = 16 << 10  # one recv takes the head and a small body; larger bodies copy at most this much
 _LARGEST_HEAD = 64 << 10
 _MOST_FIELDS = 200
+_MOST_INTERIM = 16  # 1xx responses before the one that counts: real services send one or two
 _LARGEST_COLLECTED = 64 << 20  # a body that has no place of its own: a listing page, an error document
 _LARGEST_CHUNK_LINE = 1024
 _MOST_KNOWN_LINES = 4096
+_MOST_KNOWN_STATUS = 64
 _LONGEST_KNOWN_LINE = 256
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\0]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n\0]*)")
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,12})[ \t]*(?:;[^\r\n]*)?")
 
 
@@ -33,7 +35,8 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         """Return the origin as it stands in messages."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 class Head(NamedTuple):
@@ -54,18 +57,20 @@ class Receiver(Protocol):
 class Exchange:
     """A request and its response.
 
-    `request` is the whole head as it goes on the wire and `payload` the body; `fresh` asks for a new connection.
+    `request` is the whole head as it goes on the wire and `payload` the body; `fresh` asks for a new connection. With
+    `cut` the receiver may take less than the whole body: the rest is given up, and the connection with it.
     Drivers send both, then put what arrives at `target()` and report it to `advance` until `done`.
     """
 
     __slots__ = (
         "_chunks",
         "_filled",
+        "_interim",
         "_memory",
-        "_receiver",
         "_scratch",
         "_view",
         "body",
+        "cut",
         "done",
         "fixed",
         "fresh",
@@ -75,6 +80,7 @@ class Exchange:
         "origin",
         "payload",
         "received",
+        "receiver",
         "request",
         "started",
     )
@@ -88,12 +94,14 @@ class Exchange:
         payload: memoryview | None = None,
         heads_only: bool = False,
         fresh: bool = False,
+        cut: bool = False,
     ) -> None:
         self.origin = origin
         self.request = request
         self.payload = payload
         self.heads_only = heads_only
         self.fresh = fresh
+        self.cut = cut
         self.head: Head | None = None
         self.body: bytes | bytearray = b""
         self.received = 0
@@ -101,10 +109,11 @@ class Exchange:
         self.fixed = False
         self.done = False
         self.keep_alive = False
-        self._receiver = receiver
+        self.receiver = receiver
         self._memory: memoryview | None = None
         self._chunks: _Chunks | None = None
         self._filled = 0
+        self._interim = 0
 
     def use(self, scratch: bytearray, view: memoryview) -> None:
         """Take the connection's scratch memory for everything that has no place of its own."""
@@ -161,38 +170,33 @@ class Exchange:
         if end < 0:
             return
         first, *lines = bytes(self._view[:end]).split(b"\r\n")
-        match = _STATUS.fullmatch(first)
-        if match is None:
-            raise NetworkError(f"bad framing: {self.origin} answered {first[:60]!r}")
-        status = int(match[2])
+        status, http11 = _KNOWN_STATUS.get(first) or _status(self.origin, first)
         if status < 200:
             self._skip(end + 4, status)
             return
         self.head = Head(status, _fields(self.origin, lines))
-        self._open_body(match[1] == b"1", end + 4)
+        self._open_body(self.head, http11, end + 4)
 
     def _skip(self, end: int, status: int) -> None:
         """Drop an interim response and look for the next head in what came with it."""
         if status == 101:
             raise NetworkError(f"bad framing: {self.origin} switched protocols unasked")
+        self._interim += 1
+        if self._interim > _MOST_INTERIM:
+            raise NetworkError(f"bad framing: {self.origin} sent more than {_MOST_INTERIM} interim responses")
         rest = self._filled - end
         self._view[:rest] = bytes(self._view[end : self._filled])
         self._filled = rest
         if rest:
             self._find_head(rest)
 
-    def _open_body(self, http11: bool, start: int) -> None:
-        head = self.head
-        assert head is not None
+    def _open_body(self, head: Head, http11: bool, start: int) -> None:
         fields = head.fields
-        self.keep_alive = http11 and "close" not in fields.get("connection", "").lower()
-        length = _length(self.origin, head, http11)
+        length, chunked = _length(self.origin, fields, http11)
         if self.heads_only or head.status in (204, 304):
-            length = 0
-        chunked = "transfer-encoding" in fields and length is None
-        if length is None and not chunked:
-            self.keep_alive = False
-        memory = self._receiver.begin(head, length)
+            length, chunked = 0, False
+        self.keep_alive = http11 and (length is not None or chunked) and not _closes(fields)
+        memory = self.receiver.begin(head, length)
         if length is None:
             self._chunks = _Chunks(self.origin) if chunked else None
             self.body = bytearray()
@@ -207,6 +211,9 @@ class Exchange:
                 raise NetworkError(f"{self.origin} announced {length} bytes where a short document was expected")
             self.body = bytearray(length)
             memory = memoryview(self.body)
+        elif self.cut and len(memory) < length:
+            self.keep_alive = False
+            length = len(memory)
         elif len(memory) != length:
             raise IntegrityError(f"{self.origin} announced {length} bytes, the place for them has {len(memory)}")
         extra = self._filled - start
@@ -250,6 +257,7 @@ class _Chunks:
         self.done = False
         self.left = 0  # of the current chunk, with its line end
         self.trailer = False
+        self.trailers = 0
 
     def decode(self, data: memoryview, body: bytearray) -> int:
         """Append the content of complete pieces to `body`; return how many bytes of `data` were used."""
@@ -283,6 +291,9 @@ class _Chunks:
             return 0
         if self.trailer:
             self.done = end == 0
+            self.trailers += 1
+            if self.trailers > _MOST_FIELDS:
+                raise NetworkError(f"bad framing: {self.origin} sent {self.trailers} fields behind a chunked body")
         else:
             match = _CHUNK.fullmatch(piece, 0, end)
             if match is None:
@@ -305,13 +316,26 @@ def _fields(origin: Origin, lines: list[bytes]) -> dict[str, str]:
 
 # Nearly all lines of a head were in the one before: remembering them makes parsing four times as fast.
 _KNOWN_LINES: dict[bytes, tuple[str, str]] = {}
+_KNOWN_STATUS: dict[bytes, tuple[int, bool]] = {}
+
+
+def _status(origin: Origin, line: bytes) -> tuple[int, bool]:
+    """Return the status, and whether the answer is of HTTP/1.1."""
+    match = _STATUS.fullmatch(line)
+    if match is None:
+        raise NetworkError(f"bad framing: {origin} answered {line[:60]!r}")
+    found = int(match[2]), match[1] == b"1"
+    if len(_KNOWN_STATUS) < _MOST_KNOWN_STATUS and len(line) <= _LONGEST_KNOWN_LINE:
+        _KNOWN_STATUS[line] = found
+    return found
 
 
 def _field(origin: Origin, line: bytes) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise NetworkError(f"bad framing: {origin} sent the header line {line[:60]!r}")
-    pair = match[1].decode("latin-1").lower(), match[2].decode("latin-1")
+    name, value = match.groups()
+    pair = str(name, "latin-1").lower(), str(value, "latin-1").strip(" \t")
     if len(_KNOWN_LINES) >= _MOST_KNOWN_LINES:
         _KNOWN_LINES.clear()
     if len(line) <= _LONGEST_KNOWN_LINE:
@@ -329,16 +353,25 @@ def _join(origin: Origin, pairs: list[tuple[str, str]]) -> dict[str, str]:
     return fields
 
 
-def _length(origin: Origin, head: Head, http11: bool) -> int | None:
-    """Return the length that the head announces; None for chunked and close-delimited bodies (RFC 9112 6.3)."""
-    text = head.fields.get("content-length")
-    coding = head.fields.get("transfer-encoding")
-    if coding is not None:
+def _closes(fields: dict[str, str]) -> bool:
+    """Tell whether the connection ends with this answer."""
+    said = fields.get("connection")
+    return said is not None and "close" in said.lower()
+
+
+def _length(origin: Origin, fields: dict[str, str], http11: bool) -> tuple[int | None, bool]:
+    """Return the length that the head announces, None where it does not, and whether the body is chunked.
+
+    The rules are those of RFC 9112 6.3.
+    """
+    text = fields.get("content-length")
+    if "transfer-encoding" in fields:
+        coding = fields["transfer-encoding"]
         if text is not None or not http11 or coding.lower() != "chunked":
             raise NetworkError(f"bad framing: {origin} sent Transfer-Encoding {coding!r} beside what contradicts it")
-        return None
+        return None, True
     if text is None:
-        return None
+        return None, False
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise NetworkError(f"bad framing: {origin} sent Content-Length {text!r}")
-    return int(text)
+    return int(text), False

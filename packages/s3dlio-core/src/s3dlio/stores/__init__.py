@@ -55,6 +55,8 @@ def forget() -> None:
         _stores.clear()
     for store in stores:
         store.close()
+    if any(not store.blocking for store in stores):
+        import_module("s3dlio.http.background").drop_idle()
 
 
 def _watch_forks() -> None:

@@ -15,18 +15,20 @@ import stat
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from s3dlio.errors import InvalidUriError, LocalFileError, PreconditionFailedError
+from s3dlio.errors import PreconditionFailedError
 from s3dlio.fileio import translated
+from s3dlio.stores.reach import by_path, sync_directory
 
 if TYPE_CHECKING:
+    from s3dlio.stores.reach import Reach
     from s3dlio.uri import Uri
 
 _REOPEN = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE = _REOPEN | os.O_CREAT | os.O_EXCL
-# O_PATH, because a directory that may be written but not listed is a good place for a file.
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _DRAFT = re.compile(r"\.s3dlio-(\d{1,7})-[0-9a-f]{16}\.tmp")
 _OWNER, _ANYBODY = 0o600, 0o666
@@ -45,19 +47,20 @@ def replace(
     *,
     exclusive: bool = False,
     durable: bool = False,
+    reach: Reach = by_path,
 ) -> None:
     """Give `uri` the content that `fill` writes to a descriptor. After an exception the old file is as it was.
 
-    Missing directories are made. `size` in bytes reserves the space first. A symbolic link is replaced, never
-    followed. The mode is that of the file replaced, else what the umask leaves of 0666; while there is content
-    and no name, only the owner can open it. `exclusive` replaces nothing. `durable` returns when the disk has
-    the file and its name.
+    The file lands in the directory that `reach` finds or makes. `size` in bytes reserves the space first. A
+    symbolic link is replaced, never followed. The mode is that of the file replaced, else what the umask leaves
+    of 0666; while there is content and no name, only the owner can open it. `exclusive` replaces nothing.
+    `durable` returns when the disk has the file and its name.
 
     Raises:
         PreconditionFailedError: `exclusive`, and there is a file already.
     """
     with _writing(uri, exclusive=exclusive):
-        directory, name = _parent(uri, durable=durable)
+        directory, name = _enter(uri, reach, durable=durable)
         try:
             _replace(directory, name, fill, size, exclusive=exclusive, durable=durable)
         finally:
@@ -92,24 +95,79 @@ def _take_mode(fd: int) -> int:
     return mode
 
 
-def begin(uri: Uri, size: int | None) -> str:
-    """Create a draft for `uri` that outlives this call, and return its path. `size` in bytes is reserved."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A draft that is held open: its directory, the name it shall get, the name it has, and its file."""
+
+    directory: int
+    name: str
+    temporary: str
+    fd: int
+
+
+def hold(uri: Uri, size: int | None, reach: Reach = by_path) -> Draft:
+    """Create a draft for `uri`, in the directory that `reach` finds or makes. `size` in bytes is reserved.
+
+    `release` or `drop` closes it.
+    """
     with _writing(uri):
-        directory, name = _parent(uri)
+        directory, name = _enter(uri, reach)
         try:
             _mode(directory, name)  # what cannot be replaced in the end is refused at once
             temporary, fd = _create(directory, _OWNER)
-        finally:
+        except BaseException:
             os.close(directory)
-        path = f"{uri.key[: -len(name)]}{temporary}"
+            raise
+        draft = Draft(directory, name, temporary, fd)
         try:
             _reserve(fd, size)
             os.ftruncate(fd, size or 0)
         except BaseException:
-            forget(path)
+            drop(draft)
             raise
-        finally:
+    return draft
+
+
+def release(uri: Uri, draft: Draft, *, exclusive: bool = False, durable: bool = False) -> None:
+    """Give a held draft its name and close it. After an exception the old file is as it was, and the draft gone."""
+    try:
+        with _writing(uri, exclusive=exclusive):
+            try:
+                _settle(draft.fd, _mode_of(draft.directory, draft.name, exclusive=exclusive), durable=durable)
+            finally:
+                os.close(draft.fd)
+            _publish(draft.directory, draft.temporary, draft.name, exclusive=exclusive, durable=durable)
+    except BaseException:
+        _remove(draft)
+        raise
+    finally:
+        os.close(draft.directory)
+
+
+def drop(draft: Draft) -> None:
+    """Remove a held draft and close it."""
+    _remove(draft)
+    for fd in (draft.fd, draft.directory):
+        with suppress(OSError):
             os.close(fd)
+
+
+def _remove(draft: Draft) -> None:
+    with suppress(OSError):
+        os.unlink(draft.temporary, dir_fd=draft.directory)
+
+
+def begin(uri: Uri, size: int | None) -> str:
+    """Create a draft for `uri` that outlives this call, and return its path. `size` in bytes is reserved."""
+    draft = hold(uri, size)
+    os.close(draft.directory)
+    path = f"{uri.key[: -len(draft.name)]}{draft.temporary}"
+    try:
+        with _writing(uri):
+            os.close(draft.fd)
+    except BaseException:
+        forget(path)
+        raise
     return path
 
 
@@ -119,14 +177,14 @@ def reopen(path: str) -> int:
 
 
 def finish(uri: Uri, path: str, *, exclusive: bool = False, durable: bool = False) -> None:
-    """Give the draft at `path` the name it was begun for; the options are those of `draft`."""
+    """Give the draft at `path` the name it was begun for; the options are those of `replace`."""
     with _writing(uri, exclusive=exclusive):
-        directory, name = _parent(uri)
+        directory, name = _enter(uri, by_path)
         try:
-            mode = _mode(directory, name, exclusive=exclusive)
+            mode = _mode_of(directory, name, exclusive=exclusive)
             fd = reopen(path)
             try:
-                _settle(fd, _ANYBODY & ~_umask() if mode is None else mode, durable=durable)
+                _settle(fd, mode, durable=durable)
             finally:
                 os.close(fd)
             _publish(directory, os.path.basename(path), name, exclusive=exclusive, durable=durable)
@@ -159,18 +217,6 @@ def is_live(name: str) -> bool:
     return True
 
 
-def make_directories(path: str, *, durable: bool = False) -> None:
-    """Create a directory and those above it that are missing; with `durable` the disk has them on return."""
-    missing: list[str] = []
-    above = path
-    while durable and not os.path.lexists(above):
-        missing.append(above)
-        above = os.path.dirname(above)
-    os.makedirs(path, exist_ok=True)
-    for made in missing:
-        _sync_directory(os.path.dirname(made))
-
-
 @contextmanager
 def _writing(uri: Uri, *, exclusive: bool = False) -> Generator[None, None, None]:
     with translated(uri, "write"):
@@ -183,30 +229,27 @@ def _writing(uri: Uri, *, exclusive: bool = False) -> Generator[None, None, None
             raise PreconditionFailedError(message, str(uri)) from problem
 
 
-def _parent(uri: Uri, *, durable: bool = False) -> tuple[int, str]:
-    """Return a descriptor of the directory of the file, which is made where missing, and its name in there."""
-    head, _, name = uri.key.rpartition("/")
-    if name in ("", ".", ".."):
-        raise InvalidUriError(
-            f"{uri} names a directory, and cannot hold bytes: add a file name, or use mkdir", str(uri)
-        )
-    directory = _open_directory(uri, head or "/", durable=durable)
-    _sweep(head or "/")
-    return directory, name
-
-
-def _open_directory(uri: Uri, path: str, *, durable: bool) -> int:
+def folds_names(directory: int) -> bool:
+    """Tell whether the file system takes names that differ in case for the same; False where nothing can be made."""
     try:
-        with suppress(FileNotFoundError):
-            return os.open(path, _DIRECTORY)
-        make_directories(path, durable=durable)
-        return os.open(path, _DIRECTORY)
-    except (FileExistsError, NotADirectoryError) as problem:
-        raise LocalFileError(
-            f"cannot write {uri}: a part of the path is a file, and a file holds no other files",
-            str(uri),
-            errno=errno.ENOTDIR,
-        ) from problem
+        temporary, fd = _create(directory, _OWNER)
+    except OSError:
+        return False
+    os.close(fd)
+    try:
+        os.stat(temporary.upper(), dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    finally:
+        os.unlink(temporary, dir_fd=directory)
+    return True
+
+
+def _enter(uri: Uri, reach: Reach, *, durable: bool = False) -> tuple[int, str]:
+    """Reach the directory of a file, and tidy it up."""
+    directory, name = reach(uri, durable)
+    _sweep(uri.key.rpartition("/")[0], directory)
+    return directory, name
 
 
 def _create(directory: int, mode: int) -> tuple[str, int]:
@@ -229,6 +272,12 @@ def _mode(directory: int, name: str, *, exclusive: bool = False) -> int | None:
     if not stat.S_ISREG(found.st_mode):  # renaming over /dev/null would take it from everybody
         raise OSError(errno.ENXIO, "there is a device, a FIFO or a socket")
     return stat.S_IMODE(found.st_mode) & 0o777
+
+
+def _mode_of(directory: int, name: str, *, exclusive: bool) -> int:
+    """Return the permission bits that a finished file of this name gets."""
+    mode = _mode(directory, name, exclusive=exclusive)
+    return _ANYBODY & ~_umask() if mode is None else mode
 
 
 def _umask() -> int:
@@ -269,21 +318,13 @@ def _publish(directory: int, temporary: str, name: str, *, exclusive: bool, dura
     else:
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     if durable:
-        _sync_directory(".", directory)
-
-
-def _sync_directory(path: str, directory: int | None = None) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync_directory(".", directory)
 
 
 _swept: dict[str, float] = {}
 
 
-def _sweep(path: str) -> None:
+def _sweep(path: str, directory: int) -> None:
     """Remove the drafts that dead processes left in a directory; looks at each directory once an hour."""
     now = time.monotonic()
     if now - _swept.get(path, -_STALE_AFTER) < _STALE_AFTER:
@@ -291,10 +332,19 @@ def _sweep(path: str) -> None:
     if len(_swept) >= _SWEEPS_REMEMBERED:
         _swept.clear()
     _swept[path] = now
-    with suppress(OSError), os.scandir(path) as entries:  # tidying up must not fail a write
+    with suppress(OSError):  # tidying up must not fail a write
+        fd = os.open(".", _LISTED, dir_fd=directory)
+        try:
+            _remove_stale(fd)
+        finally:
+            os.close(fd)
+
+
+def _remove_stale(directory: int) -> None:
+    with os.scandir(directory) as entries:
         for entry in entries:
             if is_draft(entry.name) and _is_stale(entry):
-                os.unlink(entry.path)
+                os.unlink(entry.name, dir_fd=directory)
 
 
 def _is_stale(entry: os.DirEntry[str]) -> bool:

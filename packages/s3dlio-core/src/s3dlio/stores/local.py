@@ -21,8 +21,8 @@ from s3dlio.errors import (
     PartialFailureError,
     S3dlioError,
 )
-from s3dlio.stores import drafts, tree_local
-from s3dlio.stores.store import Limits, ObjectInfo, Page, Part, Received, Upload
+from s3dlio.stores import drafts, reach, sweep, tree_local
+from s3dlio.stores.store import Limits, ObjectInfo, Page, Part, Received, StaleUpload, Upload
 
 if TYPE_CHECKING:
     from s3dlio.checksum import Algorithm
@@ -103,7 +103,11 @@ class LocalStore:
             len(data),
             exclusive=if_none_match,
             durable=durable,
+            reach=self._reach,
         )
+
+    def _reach(self, uri: Uri, durable: bool) -> tuple[int, str]:
+        return reach.by_path(uri, durable)
 
     async def start_upload(self, uri: Uri, size: int | None) -> Upload:
         """Begin a file that is written in parts; its id is the path of its draft."""
@@ -127,17 +131,20 @@ class LocalStore:
         Raises:
             IntegrityError: the parts leave a hole, overlap, or are not as long as was announced.
         """
-        total = _end_of(upload, parts)
+        total = end_of(upload, parts)
         with fileio.translated(upload.uri, "complete"):
             size = os.stat(upload.id, follow_symlinks=False).st_size
-        if size != total:
-            raise IntegrityError(f"{upload.uri}: the parts hold {total} bytes of {size}", str(upload.uri))
+        check_size(upload, size, total)
         drafts.finish(upload.uri, upload.id, exclusive=if_none_match, durable=durable)
 
     async def abort_upload(self, upload: Upload) -> None:
         """Remove the draft."""
         with fileio.translated(upload.uri, "abort the upload of"):
             drafts.forget(upload.id)
+
+    async def abort_stale_uploads(self, uri: Uri, before: float) -> Sequence[StaleUpload]:
+        """Remove the drafts below a directory that dead processes left; see `sweep.remove_drafts`."""
+        return sweep.remove_drafts(uri, before)
 
     async def stat(self, uri: Uri) -> ObjectInfo:
         """Return size, time and etag of a file. A directory is a `NotFoundError` that says so."""
@@ -201,14 +208,14 @@ class LocalStore:
                     raise _changed(source)
                 _check_unchanged(source, fd, fileio.etag(status), status.st_size)
 
-            drafts.replace(target, fill, status.st_size)
+            drafts.replace(target, fill, status.st_size, reach=self._reach)
         finally:
             os.close(fd)
 
     async def make_directory(self, uri: Uri) -> None:
         """Create a directory and those above it; one that is there is success."""
         with fileio.translated(uri, "create"):
-            drafts.make_directories(uri.key)
+            reach.make_directories(uri.key)
 
     async def create_container(self, uri: Uri) -> None:
         """Raise: there are none."""
@@ -240,7 +247,7 @@ def _check_unchanged(uri: Uri, fd: int, tag: str, size: int) -> None:
             raise LocalFileError(f"{uri} does not tell its size, so it cannot be read as an object", str(uri))
 
 
-def _end_of(upload: Upload, parts: Sequence[Part]) -> int:
+def end_of(upload: Upload, parts: Sequence[Part]) -> int:
     """Return the size of what the parts make up; their etags hold where they were written."""
     end = 0
     for part in sorted(parts, key=lambda each: each.number):
@@ -248,6 +255,12 @@ def _end_of(upload: Upload, parts: Sequence[Part]) -> int:
             raise IntegrityError(f"{upload.uri}: part {part.number} does not begin at byte {end}", str(upload.uri))
         end += part.length
     return end
+
+
+def check_size(upload: Upload, size: int, total: int) -> None:
+    """Raise unless the draft is as long as its parts, in bytes."""
+    if size != total:
+        raise IntegrityError(f"{upload.uri}: the parts hold {total} bytes of {size}", str(upload.uri))
 
 
 def _no_containers(uri: Uri | None) -> NoReturn:

@@ -6,16 +6,24 @@ resumed where it broke, pinned to the version it began with; without an ETag it 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from s3dlio import checksum
+from s3dlio.config import ETAG_MD5
 from s3dlio.errors import IntegrityError, NotFoundError, ObjectChangedError, PreconditionFailedError
 from s3dlio.http.wire import Exchange, Head
 from s3dlio.stores.service import Service
-from s3dlio.stores.store import Received
+from s3dlio.stores.store import RangesIgnoredError, Received
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Buffer
+
     from s3dlio.stores.store import Place
     from s3dlio.uri import Uri
 
@@ -23,18 +31,50 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})").fullmatch
 _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})").fullmatch
 _REQUESTED_CHECKSUM = ("x-amz-checksum-mode", "ENABLED")
 _NOTHING = memoryview(b"")
+_MD5_ETAG = re.compile(r'"([0-9a-f]{32})"').fullmatch
+_CUSTOMER_KEY = "x-amz-server-side-encryption-customer-algorithm"
+
+
+def _md5(data: Buffer, _: int) -> int:
+    return int.from_bytes(hashlib.md5(data, usedforsecurity=False).digest(), "big")
+
+
+_MD5 = checksum.Algorithm("MD5", 16, _md5)
+
+
+def _plain_md5(fields: Mapping[str, str]) -> tuple[checksum.Algorithm, str] | None:
+    """Return the MD5 that an ETag is if its object was put at once, and not encrypted with a key of KMS or one's own.
+
+    The rule is that of "Checking object integrity" in the Amazon S3 user guide.
+    """
+    etag = _MD5_ETAG(fields.get("etag", ""))
+    encrypted = fields.get("x-amz-server-side-encryption", "AES256") != "AES256" or _CUSTOMER_KEY in fields
+    return None if etag is None or encrypted else (_MD5, base64.b64encode(bytes.fromhex(etag[1])).decode())
+
+
+@lru_cache(maxsize=64)
+def _fields(span: tuple[int, int] | None, pin: str | None, verify: bool | str) -> tuple[tuple[str, str], ...]:
+    """Return the fields of a request; first requests for small objects have the same ones."""
+    fields: tuple[tuple[str, str], ...] = (_REQUESTED_CHECKSUM,) if verify else ()
+    if span is not None:
+        fields += (("range", f"bytes={span[0]}-{span[1]}"),)
+    return fields if pin is None else (*fields, ("if-match", pin))
 
 
 class RangeRead:
     """One range of one object, received in place; see `stores.store.Store.read` for the parameters.
 
     `to_end` says that the object is wanted up to its end: a service that ignores ranges may send it all at once.
+    With `whole` the first request names no range, since S3 tells the checksum of an object with the whole of it only;
+    of an object that is larger than `length` the rest is given up, at the price of the connection.
     """
 
     __slots__ = (
+        "_cut",
         "_exchange",
         "_filling",
         "_got",
+        "_of_whole",
         "_place",
         "_ranged",
         "fresh",
@@ -60,7 +100,8 @@ class RangeRead:
         *,
         pin: str | None,
         to_end: bool,
-        verify: bool,
+        verify: bool | str,
+        whole: bool = False,
     ) -> None:
         self.service = service
         self.uri = uri
@@ -75,7 +116,9 @@ class RangeRead:
         self._place = place
         self.memory = _NOTHING
         self._got = 0
-        self._ranged = True
+        self._of_whole = False
+        self._ranged = not whole
+        self._cut = whole
         self._exchange: Exchange | None = None
         self._filling = False
 
@@ -87,24 +130,22 @@ class RangeRead:
 
     def prepare(self) -> Exchange:
         """Ask for what is still missing of the range."""
-        self._count_received()
-        fields: list[tuple[str, str]] = []
-        if self._ranged:
-            fields.append(("range", f"bytes={self.offset + self._got}-{self.offset + self.length - 1}"))
-        if self.pin is not None:
-            fields.append(("if-match", self.pin))
-        if self.verify:
-            fields.append(_REQUESTED_CHECKSUM)
+        if self._filling and self._exchange is not None:
+            self._count_received(self._exchange.received)
+        span = (self.offset + self._got, self.offset + self.length - 1) if self._ranged else None
+        fields = _fields(span, self.pin, self.verify)
         origin, request = self.service.request("GET", self.uri, fields=fields)
-        self._exchange = Exchange(origin, request, self, fresh=self.fresh)
+        self._exchange = Exchange(origin, request, self, fresh=self.fresh, cut=self._cut)
         return self._exchange
 
-    def _count_received(self) -> None:
+    def _count_received(self, received: int) -> None:
         """Keep what the last attempt received, if the next one can be sure to continue the same version."""
-        if self._exchange is None or not self._filling:
-            return
-        self._got = self._got + self._exchange.received if self.pin is not None and self._ranged else 0
         self._filling = False
+        if self.pin is None or not (self._ranged or self._cut):
+            self._got = 0
+            return
+        self._got += received
+        self._ranged, self._cut = True, False
 
     def begin(self, head: Head, length: int | None) -> memoryview | None:
         """Check the answer against the question before a byte of it is placed."""
@@ -117,7 +158,7 @@ class RangeRead:
         else:
             return None
         self._check(head, start, end, size)
-        if length is not None and length != end - start:
+        if length is not None and length != end - start and not self._cut:
             raise IntegrityError(f"the answer has {length} bytes, its Content-Range says {end - start}")
         return None if length is None else self._take_place(head, start, end, size)
 
@@ -125,7 +166,10 @@ class RangeRead:
         if self.memory is _NOTHING or len(self.memory) != end - self.offset:
             self.memory = self._place(size, end - self.offset)
         if self.verify and self.stored is None:
+            self._of_whole = head.status == 200
             self.stored = checksum.stored_checksum(head.fields)
+            if self.stored is None and self.verify == ETAG_MD5:
+                self.stored = _plain_md5(head.fields)
         self._filling = True
         return self.memory[start - self.offset :] if start > self.offset else self.memory
 
@@ -142,10 +186,14 @@ class RangeRead:
         return start, end, size
 
     def _whole(self, length: int) -> tuple[int, int, int]:
-        """Judge an answer that is not partial although a range was asked for."""
+        """Judge an answer that is not partial; mostly a range was asked for."""
+        if self._cut:
+            return 0, min(length, self.length), length
         if self._got or self.offset:
             self.restart()
             self._ranged = not (self.to_end and self.offset == 0)
+            if self._ranged:
+                raise RangesIgnoredError("the service ignored the range of the request")
             raise IntegrityError("the service ignored the range of the request")
         if self._ranged and length >= self.length:
             # All of it, or cut to the range without saying so: only a request without a range tells.
@@ -157,11 +205,8 @@ class RangeRead:
         return 0, length, length
 
     def _refuse_unranged(self, length: int) -> None:
-        if length == self.length:
-            return
-        error = IntegrityError(f"the service ignored the range and sent all {length} bytes")
-        error.retryable = False  # type: ignore[misc]  # it will ignore it again
-        raise error
+        if length != self.length:
+            raise RangesIgnoredError(f"the service ignored the range and sent all {length} bytes")
 
     def _check(self, head: Head, start: int, end: int, size: int) -> None:
         etag = head.fields.get("etag")
@@ -195,7 +240,18 @@ class RangeRead:
     def _received(self, exchange: Exchange, head: Head) -> Received:
         if exchange.body or self.memory is _NOTHING:
             self._copy_collected(exchange, head)
-        return Received(self.size, len(self.memory), self.pin, self.stored)
+        return Received(self.size, len(self.memory), self.pin, self._stored_whole())
+
+    def _stored_whole(self) -> tuple[checksum.Algorithm, str] | None:
+        """Return the checksum of the object; a service may tell that of the range instead, if the range is a part."""
+        if self.stored is None or len(self.memory) == self.size:
+            return self.stored
+        algorithm, told = self.stored
+        if not algorithm.combinable:
+            return None
+        if self._of_whole:
+            return self.stored
+        return None if algorithm.encode(algorithm.update(self.memory)) == told else self.stored
 
     def _copy_collected(self, exchange: Exchange, head: Head) -> None:
         """Place a body that came without a length: chunked, or ended by the peer closing."""
@@ -203,6 +259,8 @@ class RangeRead:
         if head.status == 200 and not exchange.keep_alive and "transfer-encoding" not in head.fields:
             raise IntegrityError("the answer has no length: it may have been cut off anywhere")
         start, end, size = self._content_range(head) if head.status == 206 else self._whole(len(body))
+        if self._cut:
+            body = body[:end]
         if len(body) != end - start:
             raise IntegrityError(f"the answer has {len(body)} bytes, its Content-Range says {end - start}")
         self._check(head, start, end, size)

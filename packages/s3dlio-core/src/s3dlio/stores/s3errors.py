@@ -13,6 +13,7 @@ from s3dlio.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
+    IntegrityError,
     InvalidRangeError,
     NotFoundError,
     PreconditionFailedError,
@@ -49,7 +50,9 @@ _BY_CODE: dict[str, type[S3dlioError]] = {
     "InternalError": ServerError,
     "ServiceUnavailable": ServerError,
     "OperationAborted": ServerError,
-    "BadDigest": ServerError,
+    "BadDigest": IntegrityError,
+    "XAmzContentChecksumMismatch": IntegrityError,
+    "XAmzContentSHA256Mismatch": IntegrityError,
     "SlowDown": ThrottledError,
     "Throttling": ThrottledError,
     "ThrottlingException": ThrottledError,
@@ -71,6 +74,7 @@ _BY_STATUS: dict[int, type[S3dlioError]] = {
 }
 _REMEDIES: dict[type[S3dlioError], str] = {
     AccessDeniedError: "the credentials do not allow this",
+    IntegrityError: "the bytes changed on the way, or in the caller's memory during the call",
     CredentialsError: "check the access key, the secret, the session token, the region and the clock",
 }
 

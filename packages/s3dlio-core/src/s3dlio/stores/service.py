@@ -18,10 +18,22 @@ Fields = Sequence[tuple[str, str]]
 class Service(Protocol):
     """One endpoint of one cloud, for one set of credentials."""
 
+    @property
+    def hashes(self) -> bool:
+        """Whether requests are signed with the SHA-256 of their bodies."""
+        ...
+
     def request(
-        self, method: str, uri: Uri, *, query: str = "", fields: Fields = (), payload: memoryview | None = None
+        self,
+        method: str,
+        uri: Uri,
+        *,
+        query: str = "",
+        fields: Fields = (),
+        payload: memoryview | None = None,
+        sha256: str | None = None,
     ) -> tuple[Origin, bytes]:
-        """Return where a request goes and its signed head, ready for the wire."""
+        """Return where a request goes and its signed head, ready for the wire; `sha256` is the payload's, if known."""
         ...
 
     def error(self, exchange: Exchange, uri: Uri) -> S3dlioError:
@@ -32,7 +44,7 @@ class Service(Protocol):
 class Request:
     """A request whose answer is a short document or only a head. The result is the exchange."""
 
-    __slots__ = ("fields", "fresh", "method", "payload", "query", "service", "uri")
+    __slots__ = ("fields", "fresh", "method", "payload", "query", "service", "sha256", "uri")
 
     def __init__(
         self,
@@ -50,12 +62,13 @@ class Request:
         self.query = query
         self.fields = fields
         self.payload = payload
+        self.sha256: str | None = None
         self.fresh = False
 
     def prepare(self) -> Exchange:
         """Sign the request anew: a signature has the time in it."""
         origin, head = self.service.request(
-            self.method, self.uri, query=self.query, fields=self.fields, payload=self.payload
+            self.method, self.uri, query=self.query, fields=self.fields, payload=self.payload, sha256=self.sha256
         )
         return Exchange(origin, head, self, payload=self.payload, heads_only=self.method == "HEAD", fresh=self.fresh)
 

@@ -6,10 +6,12 @@ A store turns each of these into requests or system calls and knows no thread. A
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from s3dlio.errors import IntegrityError, S3dlioError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +40,13 @@ class ObjectInfo:
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class RangesIgnoredError(IntegrityError):
+    """A range was asked for, and the backend sent something else: it has to be asked for all at once."""
+
+    retryable = False
+
+
+class Received(NamedTuple):
     """A range that has arrived whole.
 
     `length` bytes were placed; `size` is the object's. `etag` pins the version for further ranges. `stored` is the
@@ -56,10 +63,24 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A multipart upload under way. `id` is the backend's name for it."""
+    """A multipart upload under way. `id` is the backend's name for it.
+
+    `algorithm` is that of the checksums its parts carry, and `whole` says that the object will have one sum of all.
+    """
 
     uri: Uri
     id: str
+    algorithm: Algorithm | None = None
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StaleUpload:
+    """An upload, or a draft, that nobody finished: `id` is the backend's name, `started` its time (RFC 3339)."""
+
+    uri: Uri
+    id: str
+    started: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +103,27 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How a backend wants objects split, in bytes."""
+    """How a backend wants objects split, in bytes; the defaults are S3's ("multipart upload limits" in its guide)."""
 
     part_size: int
     smallest_part: int = 5 << 20
     most_parts: int = 10_000
-    largest_put: int = 5 << 30
+    largest_part: int = 5 << 30
+
+    def part_for(self, uri: Uri, size: int) -> int:
+        """Return the size of the parts of an object of `size` bytes: `part_size`, or as much more as is needed.
+
+        Raises:
+            S3dlioError: the largest parts are too few for it.
+        """
+        largest = self.most_parts * self.largest_part
+        if size > largest:
+            text = f"{uri}: {size} bytes do not fit in one object here, which takes {largest}: store it as several"
+            raise S3dlioError(text, str(uri))
+        part = max(self.part_size, self.smallest_part)
+        while part * self.most_parts < size:
+            part *= 2
+        return min(part, self.largest_part)
 
 
 class Store(Protocol):
@@ -97,7 +133,7 @@ class Store(Protocol):
     blocking: bool
     """True when the coroutines do their I/O themselves (local files): they must not run among others in one thread."""
 
-    async def read(
+    def read(
         self,
         uri: Uri,
         offset: int,
@@ -107,7 +143,7 @@ class Store(Protocol):
         pin: str | None = None,
         algorithm: Algorithm | None = None,
         to_end: bool = False,
-    ) -> Received:
+    ) -> Awaitable[Received]:
         """Read up to `length` bytes from `offset` of one version of the object, in place.
 
         A range past the end is short, and empty from the object's size on. With `pin` an object of another etag is an
@@ -188,3 +224,23 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of idle connections and the like; the store stays usable."""
         ...
+
+
+@runtime_checkable
+class KeepsUploads(Protocol):
+    """A backend that keeps what was uploaded and never completed until somebody removes it."""
+
+    async def abort_stale_uploads(self, uri: Uri, before: float) -> Sequence[StaleUpload]:
+        """Remove the unfinished uploads below a prefix that began before a time, in seconds since the epoch.
+
+        Returns what was removed.
+        """
+        ...
+
+
+async def abandon(store: Store, upload: Upload, problem: BaseException) -> None:
+    """Drop an upload after `problem`; if that fails too, the problem says what is left behind."""
+    try:
+        await store.abort_upload(upload)
+    except S3dlioError as error:
+        problem.add_note(f"the upload {upload.id} of {upload.uri} could not be aborted either: {error}")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
 from xml.sax.saxutils import escape
 
 from s3dlio.stores.xmllist import ListPage, parse_list
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ErrorDocument",
     "ListPage",
+    "UploadsPage",
     "can_hold",
     "complete_document",
     "create_bucket_document",
@@ -34,6 +36,7 @@ __all__ = [
     "parse_error",
     "parse_initiate",
     "parse_list",
+    "parse_uploads",
 ]
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -72,6 +75,8 @@ _DETAILS = frozenset(
 _CHECKSUMS = frozenset(f"Checksum{name}" for name in ("CRC64NVME", "CRC32C", "CRC32", "SHA256", "SHA1", "Type"))
 _ETAG = frozenset(("ETag",))
 _DELETE = frozenset(("Key", "Code", "Message"))
+_UPLOAD = frozenset(("Key", "UploadId", "Initiated"))
+_UPLOADS = frozenset(("IsTruncated", "NextKeyMarker", "NextUploadIdMarker", "EncodingType"))
 
 # What XML 1.0 has no way to write, not even as a reference.
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]").search
@@ -85,6 +90,14 @@ class ErrorDocument:
     message: str
     request_id: str
     extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class UploadsPage:
+    """One page of ListMultipartUploads: keys with upload id and time, and where the `next` page goes on, if any."""
+
+    uploads: list[tuple[str, str, str]]
+    next: tuple[str, str] | None
 
 
 def can_hold(text: str) -> bool:
@@ -137,6 +150,29 @@ def parse_buckets(body: bytes) -> list[str]:
     """Return the names that ListBuckets tells."""
     root = _answer(body, "ListAllMyBucketsResult")
     return [_required(bucket, "Name") for group in root.iterfind("Buckets") for bucket in group.iterfind("Bucket")]
+
+
+def parse_uploads(body: bytes) -> UploadsPage:
+    """Return a page of ListMultipartUploads, its keys decoded. Anything but one whole page is a `ValueError`."""
+    root = _answer(body, "ListMultipartUploadsResult")
+    top = leaves(root, _UPLOADS)
+    encoded = top.get("EncodingType") == "url"
+    rows = [leaves(child, _UPLOAD) for child in root if child.tag == "Upload"]
+    if any(len(row) < len(_UPLOAD) or not all(row.values()) for row in rows):
+        raise ValueError("a listing of uploads in which one has no key, no id or no time")
+    found = [(_decoded(row["Key"], encoded=encoded), row["UploadId"], row["Initiated"]) for row in rows]
+    if top.get("IsTruncated") not in ("true", "false"):
+        raise ValueError(f"incomplete listing of uploads: IsTruncated is {top.get('IsTruncated')!r}")
+    if top["IsTruncated"] == "false":
+        return UploadsPage(found, None)
+    if not top.get("NextKeyMarker"):
+        raise ValueError("incomplete listing of uploads: the page is truncated and does not say where to go on")
+    marker = _decoded(top["NextKeyMarker"], encoded=encoded)
+    return UploadsPage(found, (marker, top.get("NextUploadIdMarker", "")))
+
+
+def _decoded(key: str, *, encoded: bool) -> str:
+    return unquote_plus(key, errors="strict") if encoded else key
 
 
 def complete_document(
