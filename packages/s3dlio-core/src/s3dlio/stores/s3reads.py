@@ -17,10 +17,9 @@ from s3dlio.stores.ranged import RangeRead
 from s3dlio.stores.s3client import CHECKSUM_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from s3dlio.checksum import Algorithm
-    from s3dlio.steps import Task
     from s3dlio.stores.s3client import S3Client
     from s3dlio.stores.store import Place, Received
     from s3dlio.uri import Uri
@@ -77,13 +76,14 @@ class S3Reads:
         return received._replace(digest=await _digest(algorithm, call.memory))
 
     async def _with_checksum(self, call: RangeRead, uri: Uri) -> Received:
-        both: Iterable[Task[Any]] = (self.client.perform(call, uri), self._told(uri))
-        received, told = await Together(both, 2)
+        both: list[Any] = await Together[Any]((self.client.perform(call, uri), self._told(uri)), 2)
+        received: Received = both[0]
+        told: Mapping[str, str] | None = both[1]
         if received.stored is not None:
             self._asks_beside = received.length == received.size  # only then it may be no more than S3 tells
         elif told is not None and told.get("etag") == received.etag:
             received = received._replace(stored=stored_checksum(told))
-        return received  # type: ignore[no-any-return]  # the result of the first of both
+        return received
 
     async def _told(self, uri: Uri) -> Mapping[str, str] | None:
         """Return what HEAD tells; None where only GET is allowed. What is wrong with the object, GET says."""

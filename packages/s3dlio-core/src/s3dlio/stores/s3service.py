@@ -15,6 +15,7 @@ from s3dlio._version import __version__
 from s3dlio.auth.sigv4 import UNSIGNED_PAYLOAD, Signer, quote_key
 from s3dlio.errors import InvalidUriError
 from s3dlio.http.client import Unready
+from s3dlio.http.proxies import authority
 from s3dlio.http.wire import Origin
 from s3dlio.stores.s3errors import translate
 
@@ -229,9 +230,9 @@ class S3Service:
             origin, _ = _split(f"https://{self.chain.hostname(region)}")
         if self.path_style or not bucket or not _HOSTABLE(bucket):
             base = f"{self._prefix}/{quote_key(bucket)}/" if bucket else f"{self._prefix}/"
-            return origin, _host_field(origin), base, signer
+            return origin, authority(origin), base, signer
         origin = Origin(origin.scheme, f"{bucket}.{origin.host}", origin.port)
-        return origin, _host_field(origin), f"{self._prefix}/", signer
+        return origin, authority(origin), f"{self._prefix}/", signer
 
 
 def _common_fields(request_payer: bool, owner: str | None) -> _Frozen:
@@ -244,12 +245,6 @@ def _is_signed_with(credentials: Credentials, request: bytes) -> bool:
     return f" Credential={credentials.access_key}/".encode() in request and (
         token is None or f"x-amz-security-token: {token}\r\n".encode() in request
     )
-
-
-def _host_field(origin: Origin) -> str:
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    default = 443 if origin.scheme == "https" else 80
-    return host if origin.port == default else f"{host}:{origin.port}"
 
 
 def _split(endpoint: str) -> tuple[Origin, str]:
