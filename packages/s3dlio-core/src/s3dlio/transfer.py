@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from s3dlio.uri import Uri
 
 log = logging.getLogger("s3dlio.transfer")
-abort = abandon
 
 _SIDE_BY_SIDE = 8  # ranges or parts of one object under way
 
