@@ -3,27 +3,38 @@
 import asyncio
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 import pytest
 
 import s3dlio
 from tests.servers.scripted import Script, ScriptedServer, scripted
 
-Serve = Callable[[Script], AbstractContextManager[ScriptedServer]]
 Get = Callable[[str], "s3dlio.BytesView"]
+
+HURRIED = 0.6
+"""The patience of tests whose server falls silent: every other one must pass on a machine that is slow."""
+
+
+class Serve(Protocol):
+    """Serve a script, with s3dlio pointing there, waiting `patience` seconds for an answer and half that for bytes."""
+
+    def __call__(self, script: Script, *, patience: float = 30.0) -> AbstractContextManager[ScriptedServer]: ...
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Serve a script, with s3dlio pointing there and patience that fits a test."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
     @contextmanager
-    def run(script: Script) -> Generator[ScriptedServer]:
+    def run(script: Script, *, patience: float = 30.0) -> Generator[ScriptedServer]:
         with scripted(script) as server:
             s3dlio.configure(
-                endpoint_url=server.endpoint, region="us-east-1", first_byte_timeout=0.6, progress_window=0.3
+                endpoint_url=server.endpoint,
+                region="us-east-1",
+                first_byte_timeout=patience,
+                progress_window=patience / 2,
             )
             try:
                 yield server

@@ -35,7 +35,6 @@ def test_W6_a_cancelled_upload_is_aborted(serve: Serve) -> None:
             await task
 
     with serve(script) as server:
-        s3dlio.configure(first_byte_timeout=30.0)
         asyncio.run(give_up())
         aborted = [request.target for request in server.asked if request.method == "DELETE"]
         assert aborted == ["/bucket/key?uploadId=id-1"]
@@ -53,7 +52,6 @@ def test_W6_an_upload_whose_time_is_up_is_aborted(serve: Serve) -> None:
             await s3dlio.put_async(URI, LARGE)
 
     with serve(script) as server:
-        s3dlio.configure(first_byte_timeout=30.0)
         with pytest.raises(TimeoutError):
             asyncio.run(with_a_limit())
         assert [request.target for request in server.asked if request.method == "DELETE"] == [

@@ -26,7 +26,7 @@ from tests.servers.faulty.server import ACCOUNT, FaultServer, faulty
 ATTEMPTS = 3
 AT_ONCE, WAITING_AT_ONCE = 12, 32  # cells side by side; those of silent faults only wait
 SILENT = frozenset(("stall", "half-head-stall", "body-stall", "drip", "deaf"))  # what only patience ends
-QUICK, PATIENT = 0.5, 8.0  # seconds
+QUICK, PATIENT = 0.5, 30.0  # seconds
 HANGS = 30  # seconds: an operation of the matrix ends long before
 
 

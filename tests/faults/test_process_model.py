@@ -89,7 +89,6 @@ def test_P8_128_threads_of_mixed_calls_get_right_answers_over_few_connections(se
         return [name for name in names if not CALLS[name]()]
 
     with serve(healthy) as server, ThreadPoolExecutor(128) as threads:
-        s3dlio.configure(first_byte_timeout=30, progress_window=30)
         assert list(threads.map(work, range(256))) == [[]] * 256
         # One for each thread that calls, and 128 of the loop that batches share.
         assert server.connections <= 128 + 128

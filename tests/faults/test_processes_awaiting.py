@@ -30,7 +30,6 @@ def test_P6_a_cancelled_read_ends(serve: Serve) -> None:
             await reading
 
     with serve(stalled) as server:
-        s3dlio.configure(first_byte_timeout=60, progress_window=60)
         asyncio.run(asyncio.wait_for(cancel(), 5))
 
 
@@ -85,7 +84,6 @@ def test_P6_after_a_cancel_nothing_is_written_to_the_buffer(serve: Serve) -> Non
 
     buffer = bytearray(3 << 20)
     with serve(script):
-        s3dlio.configure(first_byte_timeout=60, progress_window=60)
         asyncio.run(asyncio.wait_for(cancel(), 20))
 
 
@@ -123,7 +121,6 @@ def test_P7_several_loops_may_run_at_once(serve: Serve) -> None:
 
 def test_P7_a_loop_that_is_closed_over_its_reads_harms_no_other(serve: Serve) -> None:
     with serve(stalled) as server:
-        s3dlio.configure(first_byte_timeout=60, progress_window=60)
         loop = asyncio.new_event_loop()
         readings = [loop.create_task(s3dlio.get_async(URI)) for _ in range(3)]
         while not server.asked:

@@ -49,11 +49,17 @@ def serve_tls(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyP
     authority.cert_pem.write_to_path(bundle)
 
     @contextmanager
-    def run(script: Script) -> Generator[ScriptedServer]:
+    def run(script: Script, *, patience: float = 30.0) -> Generator[ScriptedServer]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(context)
         with scripted(script, context) as server:
-            s3dlio.configure(endpoint_url=server.endpoint, region="us-east-1", ca_bundle=str(bundle))
+            s3dlio.configure(
+                endpoint_url=server.endpoint,
+                region="us-east-1",
+                ca_bundle=str(bundle),
+                first_byte_timeout=patience,
+                progress_window=patience / 2,
+            )
             try:
                 yield server
             finally:

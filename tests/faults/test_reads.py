@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 import s3dlio
-from tests.faults.conftest import Get, Serve
+from tests.faults.conftest import HURRIED, Get, Serve
 from tests.servers.scripted import CLOSE, RESET, STALL, Asked, Drip, Fault, Piece, Script, part, response
 
 URI = "s3://bucket/key"
@@ -97,12 +97,13 @@ def test_D4_a_body_that_only_the_close_ends_is_refused(serve: Serve, get: Get) -
 
 
 def test_D5_a_server_that_does_not_answer_is_asked_again(serve: Serve, get: Get) -> None:
-    with serve(once(lambda request: [STALL], good(SMALL))):
+    with serve(once(lambda request: [STALL], good(SMALL)), patience=HURRIED):
         assert get(URI) == SMALL
 
 
 def test_D6_a_body_that_stalls_is_resumed(serve: Serve, get: Get) -> None:
-    with serve(once(lambda request: [part(request, LARGE)[: 3 * MIB], STALL], good(LARGE))) as server:
+    stalling = once(lambda request: [part(request, LARGE)[: 3 * MIB], STALL], good(LARGE))
+    with serve(stalling, patience=HURRIED) as server:
         assert get(URI) == LARGE
     assert server.asked[1].fields["if-match"] == '"one"'
 
@@ -112,7 +113,7 @@ def test_D7_a_drip_is_as_dead_as_a_stall(serve: Serve, get: Get) -> None:
         whole = part(request, SMALL)
         return [whole[:-2000], Drip(whole[-2000:], 0.02)]
 
-    with serve(once(dripping, good(SMALL))) as server:
+    with serve(once(dripping, good(SMALL)), patience=HURRIED) as server:
         assert get(URI) == SMALL
     span = server.asked[1].range
     assert span is not None
@@ -121,7 +122,7 @@ def test_D7_a_drip_is_as_dead_as_a_stall(serve: Serve, get: Get) -> None:
 
 
 def test_D7_a_server_that_only_drips_is_an_error(serve: Serve, get: Get) -> None:
-    with serve(lambda request: [part(request, SMALL)[:-4000], Drip(bytes(4000), 0.02)]):
+    with serve(lambda request: [part(request, SMALL)[:-4000], Drip(bytes(4000), 0.02)], patience=HURRIED):
         s3dlio.configure(max_attempts=2)
         with pytest.raises(s3dlio.DeadlineExceededError, match="stalled"):
             get(URI)

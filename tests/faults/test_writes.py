@@ -13,7 +13,7 @@ from s3dlio import checksum
 from s3dlio.http import blocking
 from s3dlio.stores import store_for
 from s3dlio.uri import parse_key
-from tests.faults.conftest import Serve
+from tests.faults.conftest import HURRIED, Serve
 from tests.servers.scripted import (
     RESET,
     STALL,
@@ -63,9 +63,9 @@ def put_awaited(uri: str, data: bytes | bytearray) -> None:
 
 
 @contextmanager
-def early(serve: Serve, script: Script, refusal: Refusal) -> Generator[ScriptedServer]:
+def early(serve: Serve, script: Script, refusal: Refusal, *, patience: float = 30.0) -> Generator[ScriptedServer]:
     """Serve a script, with a say when only the head of a request has come."""
-    with serve(script) as server:
+    with serve(script, patience=patience) as server:
         server.refusal = refusal
         yield server
 
@@ -376,7 +376,7 @@ def test_W9_a_server_that_stops_reading_is_left_for_another_connection(serve: Se
         return next(deaf, None) if request.method == "PUT" else None
 
     content = os.urandom(size)
-    with early(serve, lambda request: [checking(request)], refusal) as server:
+    with early(serve, lambda request: [checking(request)], refusal, patience=2) as server:
         s3dlio.configure(part_size=15 * MIB)
         put(URI, content)
         bodies = {each.target: each.body for each in server.asked if each.method == "PUT" and each.body}
@@ -384,7 +384,7 @@ def test_W9_a_server_that_stops_reading_is_left_for_another_connection(serve: Se
 
 
 def test_W9_a_server_that_never_reads_is_an_error(serve: Serve) -> None:
-    with early(serve, lambda request: [multipart(request)], lambda request: [STALL]):
+    with early(serve, lambda request: [multipart(request)], lambda request: [STALL], patience=HURRIED):
         s3dlio.configure(max_attempts=2)
         with pytest.raises(s3dlio.DeadlineExceededError, match="stalled"):
             s3dlio.put(URI, LARGE[: 15 * MIB])
