@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -32,6 +33,15 @@ def until(condition):
     raise AssertionError("it never came true")
 """
 """How each program begins: `until` gives up after ten seconds."""
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until something is so, for ten seconds at most."""
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it never came true")
 
 
 def healthy(request: Asked) -> Iterable[bytes | Fault]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from s3dlio.buffer import lease
 from s3dlio.errors import IntegrityError, ObjectChangedError
-from s3dlio.steps import Shield, Task, Together
-from s3dlio.stores.store import abandon
+from s3dlio.steps import Task, Together
+from s3dlio.stores.uploading import uploaded
 
 if TYPE_CHECKING:
     from s3dlio.checksum import Algorithm
@@ -55,12 +55,11 @@ async def _relay(origin: Store, source: Uri, goal: Store, target: Uri) -> int:
     if first.etag is None:
         raise IntegrityError(f"{source} has no ETag: nothing would tell whether its parts belong together", str(source))
     step = goal.limits.part_for(target, first.size)
-    upload = await goal.start_upload(target, first.size)
-    try:
+
+    async def fill(upload: Upload) -> None:
         await _send_parts(origin, source, goal, upload, first, step)
-    except BaseException as problem:
-        await Shield(abandon(goal, upload, problem))
-        raise
+
+    await uploaded(goal, goal.start_upload(target, first.size), fill)
     return first.size
 
 

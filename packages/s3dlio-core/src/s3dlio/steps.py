@@ -54,11 +54,16 @@ class Offload(Generic[T]):
         return (yield self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shield(Generic[T]):
-    """Run a coroutine to its end even when the work around it is being stopped: for cleaning up. Returns its result."""
+    """Run a coroutine to its end even when the work around it is being stopped; returns its result.
+
+    Whoever is stopped waits a moment for it (`workers.GRACE`) and then goes on without it: the coroutine still runs to
+    its end, and `undo`, if there is one, follows with the result that nobody takes.
+    """
 
     task: Task[T]
+    undo: Callable[[T], Task[object]] | None = None
 
     def __await__(self) -> Generator[Any, T, T]:
         """Hand the step to the driver."""

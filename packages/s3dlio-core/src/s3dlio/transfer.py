@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from s3dlio.buffer import BytesView, lease
 from s3dlio.errors import IntegrityError, ObjectChangedError
-from s3dlio.steps import Shield, Task, Together
-from s3dlio.stores.store import RangesIgnoredError, abandon
+from s3dlio.steps import Task, Together
+from s3dlio.stores.store import RangesIgnoredError
+from s3dlio.stores.uploading import uploaded
 
 if TYPE_CHECKING:
     from s3dlio.checksum import Algorithm
-    from s3dlio.stores.store import Part, Received, Store
+    from s3dlio.stores.store import Received, Store, Upload
     from s3dlio.uri import Uri
 
 log = logging.getLogger("s3dlio.transfer")
@@ -158,14 +159,13 @@ async def write(
         await store.write(uri, data, if_none_match=if_none_match, durable=durable)
         return
     part = store.limits.part_for(uri, len(data))
-    upload = await store.start_upload(uri, len(data))
-    try:
+
+    async def fill(upload: Upload) -> None:
         pieces = (
             store.write_part(upload, number, at, data[at : at + part])
             for number, at in enumerate(range(0, len(data), part), 1)
         )
-        parts: list[Part] = await Together(pieces, _SIDE_BY_SIDE)
+        parts = await Together(pieces, _SIDE_BY_SIDE)
         await store.complete_upload(upload, parts, if_none_match=if_none_match, durable=durable)
-    except BaseException as problem:
-        await Shield(abandon(store, upload, problem))
-        raise
+
+    await uploaded(store, store.start_upload(uri, len(data)), fill)

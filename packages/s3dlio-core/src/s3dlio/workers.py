@@ -13,6 +13,7 @@ from queue import SimpleQueue
 
 from s3dlio import config
 
+GRACE = 0.8  # seconds that whoever is stopped waits for its clean-up, which then goes on without it
 _EXIT_PATIENCE = 1.0  # seconds that the end of the process waits for jobs under way
 
 Job = Callable[[], object]

@@ -13,9 +13,9 @@ from s3dlio import oplog, verbs
 from s3dlio.buffer import lease
 from s3dlio.errors import IntegrityError, ObjectChangedError
 from s3dlio.http import blocking
-from s3dlio.steps import Shield, Task, Together
+from s3dlio.steps import Task, Together
 from s3dlio.stores import store_for
-from s3dlio.stores.store import abandon
+from s3dlio.stores.uploading import uploaded
 from s3dlio.uri import parse_key
 
 if TYPE_CHECKING:
@@ -127,14 +127,13 @@ async def _store(store: Store, where: Uri, pieces: Iterator[memoryview], create_
     if second is None:
         await store.write(where, first, if_none_match=create_only)
         return len(first)
-    upload = await store.start_upload(where, None)
-    try:
+
+    async def fill(upload: Upload) -> int:
         parts = await _send(store, upload, chain((first, second), pieces))
         await store.complete_upload(upload, parts, if_none_match=create_only)
-    except BaseException as problem:
-        await Shield(abandon(store, upload, problem))
-        raise
-    return sum(part.length for part in parts)
+        return sum(part.length for part in parts)
+
+    return await uploaded(store, store.start_upload(where, None), fill)
 
 
 async def _send(store: Store, upload: Upload, pieces: Iterator[memoryview]) -> list[Part]:

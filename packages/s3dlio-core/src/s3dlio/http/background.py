@@ -7,13 +7,13 @@ import threading
 from typing import TypeVar
 
 from s3dlio.errors import S3dlioError
+from s3dlio.http.connection import SLICE
 from s3dlio.http.jobs import Done, Job
 from s3dlio.http.multiplex import Loop
 from s3dlio.steps import Task
-from s3dlio.workers import PROCESS, Scope
+from s3dlio.workers import GRACE, PROCESS, Scope
 
 T = TypeVar("T")
-_STOP_PATIENCE = 1.0  # seconds that an interrupted call waits for its clean-up
 
 log = logging.getLogger("s3dlio.http")
 
@@ -70,7 +70,7 @@ def run(task: Task[T]) -> T:
         ended.acquire()
     except BaseException:
         job.stop()
-        ended.acquire(timeout=_STOP_PATIENCE)
+        ended.acquire(timeout=GRACE + SLICE)  # its own grace is over first
         raise
     result, problem = outcome.pop()
     if problem is not None:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from s3dlio import workers
 from s3dlio.errors import NetworkError, S3dlioError
@@ -19,7 +19,7 @@ from s3dlio.http.patience import Pace, Patience
 from s3dlio.http.pool import Pool
 from s3dlio.http.wire import Exchange
 from s3dlio.steps import Aside, Offload, Pause, Shield, Step, Task, Together, Transfer
-from s3dlio.workers import Scope, Stopped
+from s3dlio.workers import GRACE, Scope, Stopped
 
 T = TypeVar("T")
 _JOINED = 16 << 10  # a payload up to this size goes out in one call with its head
@@ -33,6 +33,7 @@ def run(task: Task[T], scope: Scope = workers.PROCESS) -> T:
     """Drive a coroutine to its end in this thread and return its result."""
     answer: Any = None
     problem: BaseException | None = None
+    interrupt: BaseException | None = None
     while True:
         try:
             step = task.send(answer) if problem is None else task.throw(problem)
@@ -40,9 +41,11 @@ def run(task: Task[T], scope: Scope = workers.PROCESS) -> T:
             return stop.value  # type: ignore[no-any-return]
         answer, problem = None, None
         try:
-            answer = _perform(step, scope)
+            answer = _shelter(step, interrupt) if isinstance(step, Shield) else _perform(step, scope)
         except BaseException as error:
             problem = error
+            if not isinstance(error, Exception):
+                interrupt = error
 
 
 def submit(task: Task[T], done: Callable[[T | None, BaseException | None], None]) -> Scope:
@@ -73,8 +76,6 @@ def _perform(step: Step, scope: Scope) -> Any:
         return step.function()
     if isinstance(step, Aside):
         return run(step.task, scope)
-    if isinstance(step, Shield):
-        return run(step.task, Scope())
     if isinstance(step, Pause):  # pyright: ignore[reportUnnecessaryIsInstance]  # coroutines have no step type
         return _pause(step.seconds, scope)
     raise TypeError(f"a store's coroutine awaited {step!r}, which is no step")
@@ -90,6 +91,8 @@ def _pause(seconds: float, scope: Scope) -> None:
 
 def transfer(pool: Pool, exchange: Exchange, scope: Scope) -> None:
     """Carry out one exchange on a connection of the pool; the connection goes back only after a clean end."""
+    if scope.stopped:
+        raise Stopped
     connection = None if exchange.fresh else pool.reuse(exchange.origin)
     if connection is None:
         connection = pool.open(exchange.origin)
@@ -199,6 +202,72 @@ def _has_answered(connection: Connection, exchange: Exchange) -> bool:
     return True
 
 
+def _shelter(step: Shield[T], interrupt: BaseException | None) -> T | None:
+    """Run what is shielded: in an I/O thread when an interrupt could reach this one, or has."""
+    if interrupt is None and threading.current_thread() is not threading.main_thread():
+        return run(step.task, Scope())
+    sheltered = _Sheltered(step)
+    workers.submit(sheltered.work)
+    return sheltered.wait(interrupt)
+
+
+class _Sheltered(Generic[T]):
+    """What is shielded, in an I/O thread, and its caller, who may have to leave before it ends."""
+
+    def __init__(self, step: Shield[T]) -> None:
+        self.step = step
+        self.lock = threading.Lock()
+        self.left = False
+        self.outcome: tuple[T | None, BaseException | None] | None = None
+        self.ended = threading.Lock()
+        self.ended.acquire()
+
+    def work(self) -> None:
+        """Run it; if its caller has left, undo it."""
+        outcome: tuple[T | None, BaseException | None]
+        try:
+            outcome = run(self.step.task, Scope()), None
+        except BaseException as error:
+            outcome = None, error
+        with self.lock:
+            self.outcome = outcome
+            left = self.left
+        if left:
+            self.undo()
+        self.ended.release()
+
+    def undo(self) -> None:
+        """Take back what nobody will take."""
+        assert self.outcome is not None
+        result, problem = self.outcome
+        if problem is None and self.step.undo is not None:
+            run(self.step.undo(result), Scope())  # type: ignore[arg-type]  # without a problem it is a result
+
+    def wait(self, interrupt: BaseException | None) -> T | None:
+        """Return the result; after an interrupt wait for `GRACE` only, and raise it."""
+        try:
+            if not self.ended.acquire(timeout=-1 if interrupt is None else GRACE):
+                assert interrupt is not None
+                raise interrupt
+        except BaseException as error:
+            self._leave(error)
+            raise
+        assert self.outcome is not None
+        result, problem = self.outcome
+        if problem is not None:
+            raise problem
+        return result
+
+    def _leave(self, interrupt: BaseException) -> None:
+        with self.lock:
+            self.left = True
+            ended = self.outcome is not None
+        if ended:
+            workers.submit(self.undo)
+        else:
+            self.ended.acquire(timeout=GRACE)
+
+
 class _Crew:
     """Coroutines that several threads take from one iterator, the caller among them."""
 
@@ -209,6 +278,7 @@ class _Crew:
         self.lock = threading.Condition()
         self.results: dict[int, Any] = {}
         self.problem: BaseException | None = None
+        self.taken = 0
         self.active = 0
 
     def work(self, limit: int) -> list[Any]:
@@ -220,7 +290,7 @@ class _Crew:
             self._fail(error)
         self._settle()
         if self.problem is not None:
-            for task in self.head:
+            for task in self.head[self.taken :]:
                 task.close()
             raise self.problem
         results, self.results = self.results, {}  # a helper that starts late still holds this crew, not the results
@@ -237,6 +307,7 @@ class _Crew:
             except BaseException as error:
                 self._fail(error)
                 return None
+            self.taken += 1
             self.active += 1
             return entry
 
@@ -262,10 +333,13 @@ class _Crew:
             self.lock.notify_all()
 
     def _settle(self) -> None:
-        """Wait until nobody works on these tasks any more; an interrupt stops them first."""
+        """Wait until nobody works on these tasks any more; after an interrupt for `GRACE` only."""
+        end: float | None = None
         with self.lock:
-            while self.active:
+            while self.active and (end is None or time.monotonic() < end):
                 try:
+                    if end is None and self.problem is not None and not isinstance(self.problem, Exception):
+                        end = time.monotonic() + GRACE
                     self.lock.wait(SLICE)
                 except BaseException as error:
                     self._fail(error)

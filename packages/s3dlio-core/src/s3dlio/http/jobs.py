@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from s3dlio.steps import Task, Together
-from s3dlio.workers import Scope, Stopped
+from s3dlio.steps import Shield, Task, Together
+from s3dlio.workers import GRACE, Scope, Stopped
 
 if TYPE_CHECKING:
     from s3dlio.http.flight import Flight
@@ -26,6 +26,7 @@ class Job:
         "loop",
         "pause",
         "scope",
+        "shield",
         "shielded",
         "stopping",
         "task",
@@ -41,6 +42,7 @@ class Job:
         self.children: set[Job] = set()
         self.ended = False
         self.stopping = False
+        self.shield: Shield[Any] | None = None
         self.shielded = False
 
     def stop(self) -> None:
@@ -56,10 +58,22 @@ class Job:
         self.scope.stop()
         for child in list(self.children):
             child.stop_now()
+        if self.shield is not None:
+            self.leave_later(self.shield)
         flight = self.flight
         if self.pause is not None or (flight is not None and self.loop.drop(flight)):
             self.pause = None
             self.resume(None, Stopped())
+
+    def leave_later(self, shield: Shield[Any]) -> None:
+        """Go on without what is shielded when its grace is over."""
+
+        def leave() -> None:
+            if self.shield is shield:
+                self.shield = None
+                self.resume(None, Stopped())
+
+        self.loop.after(GRACE, leave)
 
     def resume(self, answer: Any, problem: BaseException | None) -> None:
         """Let the coroutine go on, in the loop's thread."""

@@ -28,6 +28,10 @@ from s3dlio.workers import Scope, Stopped
 _LARGE_BODY = 256 << 10  # bytes still to come from which on a thread of its own is cheaper
 
 
+def _forget_outcome(result: Any, problem: BaseException | None) -> None:
+    """Take the outcome of what nobody waits for."""
+
+
 class Loop:
     """Coroutines, their connections and timers, run by one thread at a time. `limit` bounds exchanges under way."""
 
@@ -96,13 +100,25 @@ class Loop:
         elif isinstance(step, Aside):
             self._offload(job, lambda: blocking.run(step.task, job.scope))
         elif isinstance(step, Shield):  # pyright: ignore[reportUnnecessaryIsInstance]  # coroutines have no step type
-            self._shield(job, step.task)
+            self._shield(job, step)
         else:
             raise TypeError(f"a store's coroutine awaited {step!r}, which is no step")
 
-    def _shield(self, job: Job, task: Task[Any]) -> None:
-        child = self.start(task, job.resume, Scope())
-        child.shielded = True
+    def _shield(self, job: Job, step: Shield[Any]) -> None:
+        def done(result: Any, problem: BaseException | None) -> None:
+            if job.shield is step:
+                job.shield = None
+                job.resume(result, problem)
+            elif step.undo is not None and problem is None:
+                self._start_shielded(step.undo(result), _forget_outcome)
+
+        job.shield = step
+        self._start_shielded(step.task, done)
+        if job.stopping:
+            job.leave_later(step)
+
+    def _start_shielded(self, task: Task[Any], done: Done) -> None:
+        self.start(task, done, Scope()).shielded = True
 
     def _offload(self, job: Job, function: Callable[[], Any]) -> None:
         def work() -> None:
@@ -124,8 +140,12 @@ class Loop:
                 job.pause = None
                 job.resume(None, None)
 
+        self.after(seconds, over)
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have `call` run once that much time has passed."""
         self._timer_count += 1
-        heapq.heappush(self._timers, (time.monotonic() + seconds, self._timer_count, over))
+        heapq.heappush(self._timers, (time.monotonic() + seconds, self._timer_count, call))
 
     def _transfer(self, job: Job, step: Transfer) -> None:
         if job.stopping and not job.shielded:

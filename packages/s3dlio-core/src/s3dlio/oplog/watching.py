@@ -69,7 +69,7 @@ class _Glance(Coroutine[Any, Any, T]):
         elif isinstance(step, Aside):
             return Aside(_Glance(step.task, row))
         elif isinstance(step, Shield):
-            return Shield(_Glance(step.task, row))
+            step.task = _Glance(step.task, row)
         elif isinstance(step, Together):
             return Together((_Glance(task, row) for task in step.tasks), step.limit)
         return step

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from s3dlio.auth.sigv4 import quote_key, quote_query
 from s3dlio.errors import NotFoundError, ObjectChangedError, PreconditionFailedError, S3dlioError
-from s3dlio.steps import Shield, Together
+from s3dlio.steps import Together
 from s3dlio.stores import xml
 from s3dlio.stores.s3client import Answered
-from s3dlio.stores.store import Part, abandon
+from s3dlio.stores.store import Part
+from s3dlio.stores.uploading import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,13 +76,12 @@ async def _copy_parts(store: S3Store, source: Uri, target: Uri, size: int, field
     limits = replace(store.limits, part_size=max(store.limits.part_size, _PART))
     step = limits.part_for(target, size)
     kept = [(name, value) for name, value in fields.items() if name in _KEPT or name.startswith("x-amz-meta-")]
-    upload = await store.uploads.start_plain(target, kept)
-    try:
+
+    async def fill(upload: Upload) -> None:
         parts = await Together(_parts(store, upload, _from(source, fields), size, step), _SIDE_BY_SIDE)
         await store.uploads.complete(upload, parts)
-    except BaseException as problem:
-        await Shield(abandon(store, upload, problem))
-        raise
+
+    await uploaded(store, store.uploads.start_plain(target, kept), fill)
 
 
 def _parts(store: S3Store, upload: Upload, fields: Fields, size: int, step: int) -> Iterator[Task[Part]]:

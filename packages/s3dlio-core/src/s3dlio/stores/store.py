@@ -236,11 +236,3 @@ class KeepsUploads(Protocol):
         Returns what was removed.
         """
         ...
-
-
-async def abandon(store: Store, upload: Upload, problem: BaseException) -> None:
-    """Drop an upload after `problem`; if that fails too, the problem says what is left behind."""
-    try:
-        await store.abort_upload(upload)
-    except S3dlioError as error:
-        problem.add_note(f"the upload {upload.id} of {upload.uri} could not be aborted either: {error}")
