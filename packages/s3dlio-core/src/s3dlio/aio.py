@@ -58,7 +58,7 @@ async def put_many_async(items: Iterable[tuple[str, Data]], workers: int = 64) -
     """Await `put_many`."""
     wanted = verbs.checked_items(items)
     limit = verbs.checked_workers(workers)
-    task = batch.together(wanted, verbs.put_item, verbs.item_uri, limit, False)
+    task = verbs.put_together(wanted, limit)
     await batch.awaited(task, local=batch.is_heavy(wanted))
 
 

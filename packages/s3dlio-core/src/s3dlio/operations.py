@@ -59,11 +59,11 @@ def get_into(uri: str, buffer: Data, offset: int) -> Any:
     return task if oplog.active is None else oplog.watch("GET", where, task, _count)
 
 
-def put(uri: str, data: Data, if_none_match: bool = False, durable: bool = False) -> Any:
-    """Store an object; the coroutine returns None."""
+def put(uri: str, data: Data, if_none_match: bool = False, durable: bool = False, others: int = 0) -> Any:
+    """Store an object while `others` are stored too; the coroutine returns None."""
     where = uris.parse_key(uri)
     content = readable(data)
-    task = transfer.write(store_for(where), where, content, if_none_match=if_none_match, durable=durable)
+    task = transfer.write(store_for(where), where, content, if_none_match=if_none_match, durable=durable, others=others)
     return task if oplog.active is None else oplog.watch("PUT", where, task, lambda result: (1, len(content)))
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("s3dlio.transfer")
 
 _SIDE_BY_SIDE = 8  # ranges or parts of one object under way
+_UNDIVIDED = 64 << 20  # bytes of an object that goes out in one piece when there are as many others
 
 
 class _Landing:
@@ -152,10 +153,15 @@ def _verify(uri: Uri, first: Received, rest: Sequence[Received]) -> None:
 
 
 async def write(
-    store: Store, uri: Uri, data: memoryview, *, if_none_match: bool = False, durable: bool = False
+    store: Store, uri: Uri, data: memoryview, *, if_none_match: bool = False, durable: bool = False, others: int = 0
 ) -> None:
-    """Store an object: small ones at once, large ones as parts of the same memory, side by side."""
-    if len(data) < 2 * store.limits.part_size:
+    """Store an object: small ones at once, large ones as parts of the same memory, side by side.
+
+    `others` are stored at the same time. Where there are many, they are what goes side by side, and parts are for
+    what is too large to be sent twice.
+    """
+    parted = 2 * store.limits.part_size
+    if len(data) < (parted if others < _SIDE_BY_SIDE - 1 else max(parted, _UNDIVIDED + 1)):
         await store.write(uri, data, if_none_match=if_none_match, durable=durable)
         return
     part = store.limits.part_for(uri, len(data))

@@ -19,6 +19,7 @@ from s3dlio.uri import parse, parse_key
 if TYPE_CHECKING:
     from s3dlio.buffer import BytesView
     from s3dlio.operations import Data
+    from s3dlio.steps import Task
 
 OnError = Literal["raise", "return"]
 
@@ -97,7 +98,7 @@ def put_bytes(uri: str, data: Data, *, if_none_match: bool = False, durable: boo
 def put_many(items: Iterable[tuple[str, Data]], workers: int = 64) -> None:
     """Store many objects, given as (uri, data), `workers` of them at once; the first failure is raised."""
     wanted = checked_items(items)
-    task = batch.together(wanted, put_item, item_uri, checked_workers(workers), False)
+    task = put_together(wanted, checked_workers(workers))
     batch.run(task, local=batch.is_heavy(wanted))
 
 
@@ -235,14 +236,14 @@ async def next_page(pages: Any) -> Any:
     return await anext(pages, None)
 
 
-def put_item(item: tuple[str, Data]) -> Any:
-    """Return the coroutine that stores one (uri, data)."""
-    return operations.put(item[0], item[1])
+def put_together(items: builtins.list[tuple[str, memoryview]], limit: int) -> Task[Any]:
+    """Return the coroutine that stores each (uri, content), `limit` of them at once."""
+    others = min(limit, len(items)) - 1
 
+    def put_item(item: tuple[str, memoryview]) -> Any:
+        return operations.put(item[0], item[1], others=others)
 
-def item_uri(item: tuple[str, Data]) -> str:
-    """Return the URI of one (uri, data)."""
-    return item[0]
+    return batch.together(items, put_item, lambda item: item[0], limit, False)
 
 
 def checked_uris(uris: Iterable[str]) -> builtins.list[str]:

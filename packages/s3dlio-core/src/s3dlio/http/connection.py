@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from s3dlio.http.pool import Pool
 
 SLICE = 0.2  # seconds: how long an interrupt or a cancel may have to wait
-_LOOK = 60e-6  # seconds: about what a sleep and a wake-up cost
+_LOOK = 200e-6  # seconds: what a sleep and a wake-up cost where wake-ups are slow
 _MOST_SKIPPED = 1000
 _TLS_SEND = 1 << 18  # bytes handed to one TLS write: it encrypts them all before it returns
 
