@@ -105,7 +105,7 @@ class TestAFork:
         assert vault.answers == answers + 1
 
     def test_C5_while_the_parent_renews_goes_on(self, vault: Vault, storage: ScriptedServer) -> None:
-        vault.seconds = 2.0
+        vault.seconds = 10.0
         s3dlio.get("s3://bucket/key")
         vault.gate.clear()
         vault.wait_for(vault.answers + 1)
