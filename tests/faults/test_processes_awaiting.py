@@ -13,7 +13,7 @@ import s3dlio
 from tests.faults.conftest import Serve
 from tests.faults.processes import LARGE, SMALL, URI, healthy, stalled
 from tests.promises.place import silent_server
-from tests.servers.scripted import Asked, Fault, part
+from tests.servers.scripted import Asked, Fault, part, response
 
 
 async def read() -> None:
@@ -48,7 +48,7 @@ def test_P6_wait_for_gives_up_in_time_and_closes_the_connection(serve: Serve, ca
         calling = asyncio.ensure_future(CALLS[call]())
         connection, _ = await asyncio.to_thread(listener.accept)
         with connection:
-            connection.settimeout(30)
+            connection.settimeout(10)
             await asyncio.to_thread(connection.recv, 1 << 16)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(calling, 0.05)
@@ -120,16 +120,30 @@ def test_P7_several_loops_may_run_at_once(serve: Serve) -> None:
 
 
 def test_P7_a_loop_that_is_closed_over_its_reads_harms_no_other(serve: Serve) -> None:
-    with serve(stalled) as server:
+    closed, answered = threading.Event(), threading.Semaphore(0)
+
+    def script(request: Asked) -> Iterable[bytes | Fault]:
+        if "other" in request.target:  # is answered last
+            assert all(answered.acquire(timeout=20) for _ in range(3))
+            yield part(request, SMALL)
+        else:
+            assert closed.wait(20)
+            yield response(403)
+            answered.release()
+
+    with serve(script) as server, ThreadPoolExecutor(1) as threads:
+        other = threads.submit(s3dlio.get_many, ["s3://bucket/other"])
         loop = asyncio.new_event_loop()
         readings = [loop.create_task(s3dlio.get_async(URI)) for _ in range(3)]
-        while not server.asked:
+        while len(server.asked) < 4:
             loop.run_until_complete(asyncio.sleep(0.01))
         loop.close()
         for reading in readings:
             reading.get_coro().close()  # type: ignore[union-attr]  # the coroutine of a task that never ended
             reading._log_destroy_pending = False  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage]  # as is meant here
         del readings
+        closed.set()
+        assert other.result() == [SMALL]
     with serve(healthy):
         asyncio.run(read())
 
