@@ -19,7 +19,7 @@ LAYERS = (
     {"auth"},
     {"stores"},
     {"transfer", "relay", "operations", "batch", "oplog"},
-    {"verbs", "aio", "stale", "tree", "processes", "writer", "loading", "checkpoint", "formats", "cli"},
+    {"verbs", "aio", "stale", "tree", "processes", "source", "writer", "loading", "checkpoint", "formats", "cli"},
     {"_siblings", "_names"},
     {"", "compat", "__main__"},
 )

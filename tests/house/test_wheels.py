@@ -46,7 +46,8 @@ def test_a_wheel_holds_its_package_and_nothing_else(built: Built, distribution: 
         names = archive.namelist()
     own = {name for name in names if ".dist-info/" not in name}
     source = PACKAGES / distribution / "src"
-    files = {p.relative_to(source).as_posix() for p in (source / package).rglob("*") if p.suffix in {".py", ".typed"}}
+    kinds = {".py", ".pyi", ".typed"}
+    files = {p.relative_to(source).as_posix() for p in (source / package).rglob("*") if p.suffix in kinds}
     assert own == files
     assert f"{package}/py.typed" in own
 

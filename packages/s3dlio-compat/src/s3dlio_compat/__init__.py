@@ -1,7 +1,4 @@
-"""Interfaces of other storage libraries: the import name, reserved.
-
-This version has no public name but `__version__`.
-"""
+"""Interfaces of other storage libraries, each a package below this one, reached as `s3dlio.compat`."""
 
 from s3dlio_compat._version import __version__
 

@@ -223,6 +223,14 @@ class _Mailbox:
         if loop is not None and not loop.is_closed():
             with suppress(RuntimeError):  # closed since: nobody waits any more
                 loop.call_soon_threadsafe(self._open)
+        else:
+            self._letters.clear()
+
+    def drop_if_closed(self) -> None:
+        """Forget what came too late: it knows its loop, which could not be collected."""
+        loop = self._loop()
+        if loop is not None and loop.is_closed():
+            self._letters.clear()
 
     def _open(self) -> None:
         self._called = False  # before the letters are read: one that comes later calls again
@@ -236,4 +244,8 @@ _mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = wea
 
 def _mailbox(loop: asyncio.AbstractEventLoop) -> _Mailbox:
     box = _mailboxes.get(loop)
-    return box if box is not None else _mailboxes.setdefault(loop, _Mailbox(loop))
+    if box is None:
+        for each in list(_mailboxes.values()):
+            each.drop_if_closed()
+        box = _mailboxes.setdefault(loop, _Mailbox(loop))
+    return box

@@ -50,6 +50,7 @@ class Settings:
     region: str | None = None
     profile: str | None = None
     endpoint_url: str | None = None
+    path_style: bool = False
     ca_bundle: str | None = None
     proxy: str | None = field(default=None, repr=False)
     http_proxy: str | None = field(default=None, repr=False)
@@ -76,6 +77,25 @@ class Settings:
         owner = self.expected_bucket_owner
         if owner is not None and not _ACCOUNT(owner):
             raise ValueError(f"expected_bucket_owner must be the 12 digits of an AWS account, not {owner!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose storage is meant where that is not the process's own: settings of one store in place of those in force."""
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+    anonymous: bool | None = None
+    request_payer: bool | None = None
+    path_style: bool | None = None
+    part_size: int | None = None
+    max_attempts: int | None = None
+
+    def over(self, settings: Settings) -> Settings:
+        """Return the settings with these in their place."""
+        chosen = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(settings, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def _flag(text: str) -> bool:
@@ -112,6 +132,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], float | None]] = {
     "region": _TEXT,
     "profile": _TEXT,
     "endpoint_url": _TEXT,
+    "path_style": ((bool,), None),
     "ca_bundle": _TEXT,
     "proxy": _TEXT,
     "http_proxy": _TEXT,

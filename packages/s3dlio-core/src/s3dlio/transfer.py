@@ -7,7 +7,7 @@ and land side by side in the same memory. What a listing or a stat said before m
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -28,16 +28,28 @@ _SIDE_BY_SIDE = 8  # ranges or parts of one object under way
 _UNDIVIDED = 64 << 20  # bytes of an object that goes out in one piece when there are as many others
 
 
-class _Landing:
-    """The memory of one read: leased when its size is known, or the caller's own."""
+class Landing:
+    """The memory of one read: leased when its size is known, unless `allocate` makes it, or the caller's own.
 
-    def __init__(self, offset: int, length: int | None, into: memoryview | None) -> None:
+    `first` is what the first answer told.
+    """
+
+    def __init__(
+        self,
+        offset: int,
+        length: int | None,
+        into: memoryview | None = None,
+        *,
+        allocate: Callable[[int], memoryview] | None = None,
+    ) -> None:
         self.offset = offset
         self.length = length
         self.into = into
+        self.allocate = allocate
         self.view: BytesView | None = None
         self.total = 0
         self.memory = memoryview(b"")
+        self.first: Received | None = None
 
     def place(self, size: int, part: int) -> memoryview:
         """Return where the first part goes; what follows it has its place behind."""
@@ -45,6 +57,8 @@ class _Landing:
         self.total = rest if self.length is None else min(self.length, rest)
         if self.into is not None:
             self.memory = self.into[: self.total]
+        elif self.allocate is not None:
+            self.memory = self.allocate(self.total)
         else:
             self.view = lease(self.total)
             self.memory = self.view.memoryview()
@@ -53,7 +67,7 @@ class _Landing:
 
 async def read(store: Store, uri: Uri, offset: int = 0, length: int | None = None) -> BytesView:
     """Return the bytes of a range, or of the whole object, in leased memory."""
-    landing = await _land(store, uri, offset, length, None)
+    landing = await land(store, uri, Landing(offset, length))
     assert landing.view is not None
     return landing.view
 
@@ -62,38 +76,41 @@ async def read_into(store: Store, uri: Uri, offset: int, into: memoryview) -> in
     """Fill `into` from `offset` on; return how many bytes there were."""
     if not len(into):
         return 0
-    return (await _land(store, uri, offset, len(into), into)).total
+    return (await land(store, uri, Landing(offset, len(into), into))).total
 
 
-async def _land(store: Store, uri: Uri, offset: int, length: int | None, into: memoryview | None) -> _Landing:
-    landing = _Landing(offset, length, into)
-    if length == 0:
-        landing.place(offset, 0)
+async def land(store: Store, uri: Uri, landing: Landing, pin: str | None = None) -> Landing:
+    """Read what a landing has its memory for; with `pin`, of the version that has this ETag."""
+    if landing.length == 0:
+        landing.place(landing.offset, 0)
         return landing
     try:
-        first = await _first(store, uri, landing)
-        if first.length < landing.total:
-            await _rest(store, uri, landing, first)
+        await _received(store, uri, landing, pin)
     except (ObjectChangedError, _WholeChecksumError):
+        if pin is not None:
+            raise
         # Replaced meanwhile, or damaged on the way: one more time from the start, then it is an error.
-        landing = _Landing(offset, length, into)
-        first = await _first(store, uri, landing)
-        if first.length < landing.total:
-            await _rest(store, uri, landing, first)
+        await _received(store, uri, landing, pin)
     return landing
+
+
+async def _received(store: Store, uri: Uri, landing: Landing, pin: str | None) -> None:
+    first = landing.first = await _first(store, uri, landing, pin)
+    if first.length < landing.total:
+        await _rest(store, uri, landing, first)
 
 
 class _WholeChecksumError(IntegrityError):
     """The parts arrived, and together they are not the object that was stored."""
 
 
-def _first(store: Store, uri: Uri, landing: _Landing) -> Awaitable[Received]:
+def _first(store: Store, uri: Uri, landing: Landing, pin: str | None) -> Awaitable[Received]:
     part, length = store.limits.part_size, landing.length
     wanted = part if length is None else min(part, length)
-    return store.read(uri, landing.offset, wanted, landing.place, to_end=length is None)
+    return store.read(uri, landing.offset, wanted, landing.place, pin=pin, to_end=length is None)
 
 
-async def _rest(store: Store, uri: Uri, landing: _Landing, first: Received) -> None:
+async def _rest(store: Store, uri: Uri, landing: Landing, first: Received) -> None:
     """Read what the first part has left over."""
     if first.etag is None:
         _say_unpinned(uri.root)
@@ -114,14 +131,14 @@ def _say_unpinned(root: str) -> None:
     log.warning("%s gives no ETags: its objects are read in one piece each, however large", root)
 
 
-async def _read_at_once(store: Store, uri: Uri, landing: _Landing) -> None:
+async def _read_at_once(store: Store, uri: Uri, landing: Landing) -> None:
     """Read without splitting: nothing would tell whether the parts are of one version."""
     again = await store.read(uri, landing.offset, landing.total, landing.place, to_end=landing.length is None)
     if again.length != landing.total:
         raise ObjectChangedError(f"{uri} was replaced while it was read", str(uri))
 
 
-def _others(store: Store, uri: Uri, landing: _Landing, first: Received) -> Iterator[Task[Received]]:
+def _others(store: Store, uri: Uri, landing: Landing, first: Received) -> Iterator[Task[Received]]:
     part = store.limits.part_size
     algorithm = first.stored[0] if first.stored is not None else None
     for at in range(first.length, landing.total, part):

@@ -70,6 +70,7 @@ class S3Service:
         anonymous: bool = False,
         request_payer: bool = False,
         expected_bucket_owner: str | None = None,
+        path_style: bool = False,
     ) -> None:
         self.chain = chain
         self.anonymous = anonymous
@@ -79,7 +80,8 @@ class S3Service:
         self._regions: dict[str, str] = {}
         self._clock_offset = 0.0
         endpoint = chain.endpoint()
-        self.path_style = endpoint is not None
+        self._is_elsewhere = endpoint is not None
+        self.path_style = path_style or self._is_elsewhere
         self.origin, self._prefix = _split(endpoint or f"https://{chain.hostname(self.region)}")
         # On TLS the connection protects the body; on plain HTTP the signature has to (S3 "Signature calculations").
         self.unsigned = self.origin.scheme == "https" if unsigned_payload is None else unsigned_payload
@@ -226,7 +228,7 @@ class S3Service:
         region = self._regions.get(bucket, self.region)
         signer = self._signers.setdefault(region, Signer(region))
         origin = self.origin
-        if not self.path_style and region != self.region:
+        if not self._is_elsewhere and region != self.region:
             origin, _ = _split(f"https://{self.chain.hostname(region)}")
         if self.path_style or not bucket or not _HOSTABLE(bucket):
             base = f"{self._prefix}/{quote_key(bucket)}/" if bucket else f"{self._prefix}/"

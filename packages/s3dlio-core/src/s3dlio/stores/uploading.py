@@ -19,17 +19,17 @@ async def uploaded(store: Store, start: Task[Upload], fill: Callable[[Upload], T
 
     Whatever goes wrong, the upload is aborted: also the one that a stop overtakes before the service has named it.
     """
-    upload = await Shield(start, undo=lambda begun: _abandon(store, begun))
+    upload = await Shield(start, undo=lambda begun: aborted(store, begun))
     try:
         return await fill(upload)
     except BaseException as problem:
-        left = await Shield(_abandon(store, upload))
+        left = await Shield(aborted(store, upload))
         if left is not None:
             problem.add_note(f"the upload {upload.id} of {upload.uri} could not be aborted either: {left}")
         raise
 
 
-async def _abandon(store: Store, upload: Upload) -> S3dlioError | None:
+async def aborted(store: Store, upload: Upload) -> S3dlioError | None:
     """Abort an upload; return why that failed, if it did."""
     try:
         await store.abort_upload(upload)

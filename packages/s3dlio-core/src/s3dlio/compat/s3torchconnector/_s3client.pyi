@@ -1,0 +1,3 @@
+from s3dlio_compat.s3torchconnector._s3client import MockS3Client as MockS3Client
+from s3dlio_compat.s3torchconnector._s3client import S3Client as S3Client
+from s3dlio_compat.s3torchconnector._s3client import S3ClientConfig as S3ClientConfig

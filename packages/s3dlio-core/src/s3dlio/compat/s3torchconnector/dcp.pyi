@@ -1,0 +1,9 @@
+from s3dlio_compat.s3torchconnector.dcp import BinaryPrefixStrategy as BinaryPrefixStrategy
+from s3dlio_compat.s3torchconnector.dcp import DefaultPrefixStrategy as DefaultPrefixStrategy
+from s3dlio_compat.s3torchconnector.dcp import HexPrefixStrategy as HexPrefixStrategy
+from s3dlio_compat.s3torchconnector.dcp import NumericPrefixStrategy as NumericPrefixStrategy
+from s3dlio_compat.s3torchconnector.dcp import RoundRobinPrefixStrategy as RoundRobinPrefixStrategy
+from s3dlio_compat.s3torchconnector.dcp import S3FileSystem as S3FileSystem
+from s3dlio_compat.s3torchconnector.dcp import S3PrefixStrategyBase as S3PrefixStrategyBase
+from s3dlio_compat.s3torchconnector.dcp import S3StorageReader as S3StorageReader
+from s3dlio_compat.s3torchconnector.dcp import S3StorageWriter as S3StorageWriter

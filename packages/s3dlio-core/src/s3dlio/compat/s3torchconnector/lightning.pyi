@@ -1,0 +1,1 @@
+from s3dlio_compat.s3torchconnector.lightning import S3LightningCheckpoint as S3LightningCheckpoint

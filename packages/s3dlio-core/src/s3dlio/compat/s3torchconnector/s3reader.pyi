@@ -1,0 +1,11 @@
+from s3dlio_compat.s3torchconnector.s3reader import DCPOptimizedConstructor as DCPOptimizedConstructor
+from s3dlio_compat.s3torchconnector.s3reader import DCPOptimizedS3Reader as DCPOptimizedS3Reader
+from s3dlio_compat.s3torchconnector.s3reader import DCPS3ReaderConstructorProtocol as DCPS3ReaderConstructorProtocol
+from s3dlio_compat.s3torchconnector.s3reader import GetStreamCallable as GetStreamCallable
+from s3dlio_compat.s3torchconnector.s3reader import ItemRange as ItemRange
+from s3dlio_compat.s3torchconnector.s3reader import RangedS3Reader as RangedS3Reader
+from s3dlio_compat.s3torchconnector.s3reader import RangeGroup as RangeGroup
+from s3dlio_compat.s3torchconnector.s3reader import S3Reader as S3Reader
+from s3dlio_compat.s3torchconnector.s3reader import S3ReaderConstructor as S3ReaderConstructor
+from s3dlio_compat.s3torchconnector.s3reader import S3ReaderConstructorProtocol as S3ReaderConstructorProtocol
+from s3dlio_compat.s3torchconnector.s3reader import SequentialS3Reader as SequentialS3Reader

@@ -1,0 +1,2 @@
+from s3dlio_compat.s3torchconnectorclient import LOG_TRACE as LOG_TRACE
+from s3dlio_compat.s3torchconnectorclient import S3Exception as S3Exception
