@@ -1,10 +1,12 @@
 """Clients of both packages: listings, metadata, copies, and the texts of their errors."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import s3dlio
 from tests.compat.conftest import Connector
 
 
@@ -142,3 +144,40 @@ def test_a_client_in_memory_behaves_as_one_of_the_service(connector: Connector) 
         mock.get_object("bucket", "missing").read()
     with pytest.raises(connector.package.S3Exception, match="The bucket does not exist"):
         next(mock.list_objects("elsewhere"))
+
+
+def test_a_replaced_object_is_never_read_as_a_mixture(ours: Connector) -> None:
+    ours.put("key", b"first version")
+    reader = ours.reader("key", "range_based", buffer_size=0)
+    client, name = ours.client(), ours.bucket_name
+    assert reader.read(5) == b"first"
+    stream = iter(client.get_object(name, "key")._get_stream(0, 13))
+    source = stream._opened()
+    assert source.read_bytes(0, 5) == b"first"
+    ours.put("key", b"other content")
+    with pytest.raises(ours.package.S3Exception, match="replaced"):
+        next(stream)
+
+
+def test_what_a_client_does_is_in_the_operation_log(ours: Connector, tmp_path: Path) -> None:
+    s3dlio.init_op_log(tmp_path / "log.tsv")
+    try:
+        client, bucket = ours.client(), ours.bucket_name
+        ours.put("key", b"12345")
+        client.head_object(bucket, "key")
+        list(client.list_objects(bucket))
+        client.copy_object(bucket, "key", bucket, "copy")
+        client.get_object(bucket, "copy").read()
+        client.delete_object(bucket, "copy")
+    finally:
+        s3dlio.finalize_op_log()
+    lines = (tmp_path / "log.tsv").read_text().splitlines()[1:]
+    assert [line.split("\t")[2] for line in lines] == ["PUT", "STAT", "LIST", "COPY", "GET", "DELETE"]
+
+
+def test_without_credentials_the_text_says_so(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(connector.package.S3Exception) as caught:
+        connector.client().head_object(connector.bucket_name, "key")
+    assert str(caught.value).startswith("Client error: No signing credentials ")

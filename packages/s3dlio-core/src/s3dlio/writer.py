@@ -16,7 +16,7 @@ from s3dlio import oplog, transfer, workers
 from s3dlio.http import blocking
 from s3dlio.operations import readable
 from s3dlio.stores import store_for
-from s3dlio.stores.uploading import aborted
+from s3dlio.stores.uploading import aborted, begun
 
 if TYPE_CHECKING:
     from s3dlio.operations import Data
@@ -156,7 +156,7 @@ class _Sending:
         self.problem: BaseException | None = None
         self.over = False
         self.process = os.getpid()  # the child of a fork has a copy of the writer, and no say in its upload
-        self.upload: Upload = blocking.run(store.start_upload(where, None))
+        self.upload: Upload = blocking.run(begun(store, store.start_upload(where, None)))
 
     def send(self, piece: memoryview) -> None:
         """Have a part stored; waits while there are too many."""

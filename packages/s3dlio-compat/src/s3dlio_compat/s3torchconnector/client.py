@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import unquote
 
+from s3dlio import oplog
 from s3dlio.config import Account
 from s3dlio.http import blocking
 from s3dlio.source import Source
@@ -46,9 +47,18 @@ class S3Client:
         s3client_config: S3ClientConfig | None = None,
     ) -> None:
         self._region = region
-        self._endpoint = endpoint
         self._user_agent_prefix = (user_agent or UserAgent()).prefix
-        self._s3client_config = s3client_config or S3ClientConfig()
+        config = self._s3client_config = s3client_config or S3ClientConfig()
+        self._account = Account(
+            region=region,
+            endpoint_url=endpoint,
+            profile=config.profile,
+            anonymous=config.unsigned or None,
+            request_payer=config.requester_pays or None,
+            path_style=config.force_path_style or None,
+            part_size=config.part_size,
+            max_attempts=config.max_attempts,
+        )
 
     @property
     def region(self) -> str:
@@ -117,21 +127,21 @@ class S3Client:
         log.debug("HeadObject %s", uri_of(bucket, key))
         store, where = self._open(uri_of(bucket, key))
         with translated(MISSING_OBJECT, missing_bucket=MISSING_OBJECT):
-            info = blocking.run(store.stat(where))
+            info = blocking.run(oplog.watch("STAT", where, store.stat(where)))
         return HeadObjectResult(quoted(info.etag), info.size, in_seconds(info.last_modified), info.storage_class)
 
     def delete_object(self, bucket: str, key: str) -> None:
         """Remove an object; one that is not there is removed already."""
         log.debug("DeleteObject %s", uri_of(bucket, key))
         store, where = self._open(uri_of(bucket, key))
-        self._run(store.delete(where))
+        self._run(oplog.watch("DELETE", where, store.delete(where)))
 
     def copy_object(self, src_bucket: str, src_key: str, dst_bucket: str, dst_key: str) -> None:
         """Copy an object inside the service. `src_key` is percent-encoded, `dst_key` is not."""
         log.debug("CopyObject %s to %s", uri_of(src_bucket, src_key), uri_of(dst_bucket, dst_key))
         store, source = self._open(uri_of(src_bucket, unquote(src_key)))
         _, target = self._open(uri_of(dst_bucket, dst_key))
-        self._run(store.copy(source, target), MISSING_OBJECT)
+        self._run(oplog.watch("COPY", target, store.copy(source, target)), MISSING_OBJECT)
 
     def _stream(self, bucket: str, key: str, start: int | None = None, end: int | None = None) -> ObjectStream:
         return ObjectStream(partial(self._source, bucket, key), start, end)
@@ -151,20 +161,9 @@ class S3Client:
         return self._store(where), where
 
     def _store(self, where: Uri) -> Store:
-        config = self._s3client_config
-        config.check()
-        account = Account(
-            region=self._region,
-            endpoint_url=self._endpoint,
-            profile=config.profile,
-            anonymous=config.unsigned or None,
-            request_payer=config.requester_pays or None,
-            path_style=config.force_path_style or None,
-            part_size=config.part_size,
-            max_attempts=config.max_attempts,
-        )
+        self._s3client_config.check()
         with translated():
-            return store_for(where, account)
+            return store_for(where, self._account)
 
     def _run(self, task: Task[T], missing: str = MISSING_KEY) -> T:
         with translated(missing):

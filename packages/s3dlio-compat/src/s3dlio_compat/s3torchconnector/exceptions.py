@@ -27,6 +27,6 @@ def translated(missing: str = MISSING_KEY, *, missing_bucket: str = MISSING_BUCK
     except NotFoundError as problem:
         raise S3Exception(missing) from problem
     except CredentialsError as problem:
-        raise S3Exception(f"{NO_CREDENTIALS}: {problem}") from problem
+        raise S3Exception(NO_CREDENTIALS) from problem
     except S3dlioError as problem:
         raise S3Exception(f"Client error: {problem}") from problem

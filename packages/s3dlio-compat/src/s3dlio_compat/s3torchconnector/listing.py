@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 
+from s3dlio import oplog
 from s3dlio.http import blocking
 from s3dlio.stores.store import Entry, Page, Store
 from s3dlio.uri import Uri
@@ -67,7 +68,7 @@ class ListObjectStream:
 
     def _listed(self) -> Iterator[ObjectInfo | str]:
         store, where = self._open_any(uri_of(self.bucket, self.prefix))
-        pages = store.pages(where, recursive=self.delimiter != "/")
+        pages = oplog.watch_pages(where, store.pages(where, recursive=self.delimiter != "/"))
         seen: str | None = None
         while (page := _next(pages)) is not None:
             for name in _in_order(page):

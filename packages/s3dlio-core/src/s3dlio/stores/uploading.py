@@ -19,7 +19,7 @@ async def uploaded(store: Store, start: Task[Upload], fill: Callable[[Upload], T
 
     Whatever goes wrong, the upload is aborted: also the one that a stop overtakes before the service has named it.
     """
-    upload = await Shield(start, undo=lambda begun: aborted(store, begun))
+    upload = await begun(store, start)
     try:
         return await fill(upload)
     except BaseException as problem:
@@ -27,6 +27,12 @@ async def uploaded(store: Store, start: Task[Upload], fill: Callable[[Upload], T
         if left is not None:
             problem.add_note(f"the upload {upload.id} of {upload.uri} could not be aborted either: {left}")
         raise
+
+
+async def begun(store: Store, start: Task[Upload]) -> Upload:
+    """Start an upload; one that a stop overtakes is aborted as soon as it has a name."""
+    named: Upload = await Shield(start, undo=lambda upload: aborted(store, upload))
+    return named
 
 
 async def aborted(store: Store, upload: Upload) -> S3dlioError | None:

@@ -55,6 +55,30 @@ class S3Reader(ABC, io.BufferedIOBase):
         return False
 
 
+class ObjectReader(S3Reader):
+    """A reader that knows its object by name.
+
+    Raises:
+        ValueError: no bucket.
+    """
+
+    def __init__(self, bucket: str, key: str) -> None:
+        if not bucket:
+            raise ValueError("Bucket should be specified")
+        self._bucket = bucket
+        self._key = key
+
+    @property
+    def bucket(self) -> str:
+        """The bucket."""
+        return self._bucket
+
+    @property
+    def key(self) -> str:
+        """The key."""
+        return self._key
+
+
 class GetObjectInfo(Protocol):
     """Tells what is known of the object; it may ask the service."""
 
@@ -97,14 +121,6 @@ def target_of(offset: object, whence: object, position: int, size: GetSize) -> i
     if target < 0:
         raise ValueError(f"negative seek value {target}")
     return target
-
-
-def checked_names(bucket: str, key: str | None = None) -> None:
-    """Refuse a reader of nothing."""
-    if not bucket:
-        raise ValueError("Bucket should be specified")
-    if key is not None and not key:
-        raise ValueError("Key should be specified")
 
 
 class GetSize(Protocol):

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from s3dlio_compat.s3torchconnector.s3reader.base import (
     GetObjectInfo,
     GetStreamCallable,
-    S3Reader,
-    checked_names,
+    ObjectReader,
 )
 from s3dlio_compat.s3torchconnector.streams import Stream, stream_of
 
@@ -101,7 +100,7 @@ class _Supply:
         self._at += count
 
 
-class DCPOptimizedS3Reader(S3Reader):
+class DCPOptimizedS3Reader(ObjectReader):
     """Reads the given ranges of an object, one after the other; within the current one any seek is possible.
 
     Raises:
@@ -117,7 +116,9 @@ class DCPOptimizedS3Reader(S3Reader):
         get_stream: GetStreamCallable,
         max_gap_size: float = DEFAULT_MAX_GAP_SIZE,
     ) -> None:
-        checked_names(bucket, key)
+        super().__init__(bucket, key)
+        if not key:
+            raise ValueError("Key should be specified")
         given = list(item_ranges or ())
         if not given:
             raise ValueError("item_ranges must be a non-empty List[ItemRange] object")
@@ -125,8 +126,6 @@ class DCPOptimizedS3Reader(S3Reader):
         ranges = [each for each in given if each.start != each.end]
         if not ranges:
             raise ValueError("No non-empty ranges to read (all ranges were length 0)")
-        self._bucket = bucket
-        self._key = key
         self._get_object_info = get_object_info
         self._get_stream = get_stream
         self._groups = {group.start: group for group in grouped(ranges, gap)}
@@ -135,16 +134,6 @@ class DCPOptimizedS3Reader(S3Reader):
         self._content: memoryview | None = None
         self._supply: _Supply | None = None
         self._position = 0
-
-    @property
-    def bucket(self) -> str:
-        """The bucket."""
-        return self._bucket
-
-    @property
-    def key(self) -> str:
-        """The key."""
-        return self._key
 
     def read(self, size: int | None = None) -> bytes:
         """Return `size` bytes, which must lie in one item."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from s3dlio_compat.s3torchconnector.s3reader.base import (
     GetObjectInfo,
     GetStreamCallable,
-    S3Reader,
-    checked_names,
+    ObjectReader,
     checked_size,
     target_of,
 )
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_BUFFER_SIZE = 8 << 20
 
 
-class RangedS3Reader(S3Reader):
+class RangedS3Reader(ObjectReader):
     """Reads ranges of an object as they are asked for; seeking costs nothing.
 
     A read below `buffer_size` bytes fetches as many and is served from them; one above goes straight into its result.
@@ -36,9 +35,7 @@ class RangedS3Reader(S3Reader):
         get_stream: GetStreamCallable,
         buffer_size: int | None = None,
     ) -> None:
-        checked_names(bucket)
-        self._bucket = bucket
-        self._key = key
+        super().__init__(bucket, key)
         self._get_object_info = get_object_info
         self._get_stream = get_stream
         self._buffer_size = DEFAULT_BUFFER_SIZE if buffer_size is None else buffer_size
@@ -46,16 +43,6 @@ class RangedS3Reader(S3Reader):
         self._buffer_start = 0
         self._size: int | None = None
         self._position = 0
-
-    @property
-    def bucket(self) -> str:
-        """The bucket."""
-        return self._bucket
-
-    @property
-    def key(self) -> str:
-        """The key."""
-        return self._key
 
     def read(self, size: int | None = None) -> bytes:
         """Return up to `size` bytes, or all that are left."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from s3dlio_compat.s3torchconnector.s3reader.base import (
     GetObjectInfo,
     GetStreamCallable,
-    S3Reader,
-    checked_names,
+    ObjectReader,
     checked_size,
     target_of,
 )
@@ -19,32 +18,20 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-class SequentialS3Reader(S3Reader):
+class SequentialS3Reader(ObjectReader):
     """Reads an object from its beginning, ahead of what is asked for and by many requests at once where it is large.
 
     `get_stream` opens the object, `get_object_info` tells its size when a seek needs it.
     """
 
     def __init__(self, bucket: str, key: str, get_object_info: GetObjectInfo, get_stream: GetStreamCallable) -> None:
-        checked_names(bucket)
-        self._bucket = bucket
-        self._key = key
+        super().__init__(bucket, key)
         self._get_object_info = get_object_info
         self._get_stream = get_stream
         self._stream: Stream | None = None
         self._held: bytes | bytearray = b""
         self._size: int | None = None
         self._position = 0
-
-    @property
-    def bucket(self) -> str:
-        """The bucket."""
-        return self._bucket
-
-    @property
-    def key(self) -> str:
-        """The key."""
-        return self._key
 
     def prefetch(self) -> None:
         """Open the object, unless it is open."""
