@@ -114,7 +114,7 @@ def test_P10_thousands_of_calls_leave_no_descriptor_no_thread_and_no_memory(serv
 
 
 ABANDONED = """
-from s3dlio.loading import Listing, Order, Shard, read_ahead
+from s3dlio.loading import Listing, Objects, Order, Plan, Shard, Start, Stream, Tally
 objects = ["s3://bucket/key"] * 3 + ["s3://bucket/stalled"] * 1000
 files = [f"file://{sys.argv[2]}/object"] * 1000
 makers = {
@@ -122,7 +122,9 @@ makers = {
     "iter_many as they come": lambda: s3dlio.iter_many(objects, workers=8, ordered=False),
     "iter_many of files": lambda: s3dlio.iter_many(files, workers=8),
     "list_iter": lambda: s3dlio.list_iter("s3://bucket/"),
-    "dataset": lambda: read_ahead(Listing(objects), Order(1003), shard=Shard(), prefetch=8),
+    "dataset": lambda: Stream(
+        Objects(Listing(objects)), Plan(prefetch=8), Start(Order(1003)), Shard(), Tally()
+    ).samples(),
 }
 
 def abandon(end):

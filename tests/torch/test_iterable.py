@@ -119,7 +119,7 @@ class TestRanks:
     def test_reach_the_workers_of_a_rank(self, folder: Storage, start: str) -> None:
         dataset = ObjectStoreIterableDataset(folder.root, "*.bin")
         loader: DataLoader[Any] = DataLoader(dataset, batch_size=4, **workers(start))
-        assert sorted(numbers(loader)) == sorted(ALL[2::6] + ALL[3::6])
+        assert sorted(numbers(loader)) == ALL[1::3]
 
     @pytest.mark.usefixtures("second_of_three")
     def test_in_step_resume_where_all_of_them_stood(self, folder: Storage) -> None:
@@ -141,7 +141,7 @@ class TestAResumedEpoch:
         order = numbers(next(samples) for _ in range(taken))
         state = dataset.state_dict()
         order += numbers(samples)
-        assert state == {"seed": 5, "epoch": 2, "position": taken}
+        assert state == {"seed": 5, "epoch": 2, "samples": COUNT, "position": taken}
 
         resumed = shuffled(storage, seed=0)
         resumed.load_state_dict(state)
@@ -209,7 +209,7 @@ class TestADataset:
         dataset = shuffled(storage)
         dataset.load_state_dict({"seed": 5, "epoch": 4, "position": 20})
         copy = pickle.loads(pickle.dumps(dataset))
-        assert copy.state_dict() == {"seed": 5, "epoch": 4, "position": 20}
+        assert copy.state_dict() == {"seed": 5, "epoch": 4, "samples": COUNT, "position": 20}
         assert numbers(copy) == numbers(dataset)
 
     def test_that_is_abandoned_leaves_no_thread_of_its_own(self, storage: Storage) -> None:

@@ -12,14 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from time import perf_counter
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from s3dlio.http import background, blocking
 from s3dlio.steps import Offload, Task, Together
 from s3dlio.workers import Stopped
-
-if TYPE_CHECKING:
-    from s3dlio.buffer import BytesView
 
 T = TypeVar("T")
 _LOCAL = ("file://", "direct:/")
@@ -79,29 +77,43 @@ async def _guarded(item: T, make: Callable[[T], Task[Any]], uri: str, keep_error
         raise
 
 
-class Ahead:
-    """Objects fetched ahead of their consumer: at most `limit` items and about `most_bytes` bytes unclaimed.
+Job: TypeAlias = "tuple[Task[Any], bool]"
+"""A coroutine, and whether it blocks, as those of local stores do."""
 
-    Iterating gives (index, result) in input order, or as they come with `ordered=False`. The first error is raised in
-    its place. Closing, or losing the last reference, stops what is under way.
+
+class Ahead:
+    """Results fetched ahead of their consumer: at most `limit` items and about `most_bytes` bytes unclaimed.
+
+    `start` makes the job of an item. Iterating gives (index, result) in input order, or as they come with
+    `ordered=False`. An error is raised in its place, or with `keep_errors` stands there. Closing, or losing the last
+    reference, stops what is under way.
     """
 
     def __init__(
-        self, uris: Iterable[str], make: Callable[[str], Task[BytesView]], *, limit: int, most_bytes: int, ordered: bool
+        self,
+        items: Iterable[T],
+        start: Callable[[T], Job],
+        *,
+        limit: int,
+        most_bytes: int,
+        ordered: bool,
+        keep_errors: bool = False,
     ) -> None:
-        self._uris = enumerate(uris)
-        self._make = make
+        self._items = enumerate(items)
+        self._make = start
         self._limit = limit
         self._most_bytes = most_bytes
         self._ordered = ordered
-        self._arrivals: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+        self._keep_errors = keep_errors
+        self._arrivals: SimpleQueue[tuple[int, Any, BaseException | None, float]] = SimpleQueue()
         self._ready: dict[int, tuple[Any, BaseException | None]] = {}
         self._under_way: dict[int, Stoppable] = {}
         self._bytes = 0
         self._largest = 0
         self._exhausted = False
+        self.seconds = 0.0  # that fetches took, added up
 
-    def __iter__(self) -> Iterator[tuple[int, BytesView]]:
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
         """Yield the results; a generator, so that dropping it ends the work."""
         index = 0
         try:
@@ -124,11 +136,11 @@ class Ahead:
     def _refill(self) -> None:
         while not self._exhausted and len(self._under_way) + len(self._ready) < self._limit and self._has_room():
             try:
-                index, uri = next(self._uris)
+                index, item = next(self._items)
             except StopIteration:
                 self._exhausted = True
                 return
-            self._start(index, uri)
+            self._start(index, item)
         while not self._arrivals.empty():
             self._take(self._arrivals.get())
 
@@ -136,28 +148,32 @@ class Ahead:
         expected = self._bytes + (len(self._under_way) + 1) * (self._largest or _FIRST_GUESS)
         return expected <= self._most_bytes or not (self._under_way or self._ready)
 
-    def _start(self, index: int, uri: str) -> None:
-        arrivals = self._arrivals
+    def _start(self, index: int, item: Any) -> None:
+        arrivals, begun = self._arrivals, perf_counter()
 
         def done(result: Any, problem: BaseException | None) -> None:
-            arrivals.put((index, result, problem))
+            arrivals.put((index, result, problem, perf_counter() - begun))
 
-        self._under_way[index] = submit(self._make(uri), done, local=is_local(uri))
+        task, local = self._make(item)
+        self._under_way[index] = submit(task, done, local=local)
 
-    def _take(self, arrival: tuple[int, Any, BaseException | None]) -> None:
-        index, result, problem = arrival
+    def _take(self, arrival: tuple[int, Any, BaseException | None, float]) -> None:
+        index, result, problem, seconds = arrival
         del self._under_way[index]
         self._ready[index] = (result, problem)
+        self.seconds += seconds
         if problem is None:
             self._bytes += len(result)
             self._largest = max(self._largest, len(result))
 
-    def _claim(self, index: int) -> BytesView:
+    def _claim(self, index: int) -> Any:
         result, problem = self._ready.pop(index)
-        if problem is not None:
-            raise problem
-        self._bytes -= len(result)
-        return result  # type: ignore[no-any-return]
+        if problem is None:
+            self._bytes -= len(result)
+            return result
+        if self._keep_errors and isinstance(problem, Exception) and not isinstance(problem, Stopped):
+            return problem
+        raise problem
 
 
 async def awaited(task: Task[T], *, local: bool) -> T:

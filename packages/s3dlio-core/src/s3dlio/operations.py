@@ -59,6 +59,20 @@ def get_into(uri: str, buffer: Data, offset: int) -> Any:
     return task if oplog.active is None else oplog.watch("GET", where, task, _count)
 
 
+def get_placed(uri: str, allocate: Callable[[int], memoryview]) -> Any:
+    """Read an object into the memory that `allocate` makes for its size in bytes; the coroutine returns that memory.
+
+    An object that has to be read anew asks for memory again.
+    """
+    where = uris.parse_key(uri)
+    task = _placed(store_for(where), where, transfer.Landing(0, None, allocate=allocate))
+    return task if oplog.active is None else oplog.watch("GET", where, task, _length)
+
+
+async def _placed(store: Store, where: Uri, landing: transfer.Landing) -> memoryview:
+    return (await transfer.land(store, where, landing)).memory
+
+
 def put(uri: str, data: Data, if_none_match: bool = False, durable: bool = False, others: int = 0) -> Any:
     """Store an object while `others` are stored too; the coroutine returns None."""
     where = uris.parse_key(uri)

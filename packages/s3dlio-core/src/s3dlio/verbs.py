@@ -68,17 +68,27 @@ def get_many(
 
 
 def iter_many(
-    uris: Iterable[str], workers: int = 64, *, ordered: bool = True, max_bytes: int | None = None
-) -> Iterator[tuple[int, BytesView]]:
+    uris: Iterable[str],
+    workers: int = 64,
+    *,
+    ordered: bool = True,
+    max_bytes: int | None = None,
+    on_error: OnError = "raise",
+) -> Iterator[tuple[int, Any]]:
     """Yield (index, bytes) of many objects, fetched ahead of the consumer.
 
     At most `workers` objects, and about `max_bytes` bytes, are under way or unclaimed. In the order of `uris`, or as
-    they arrive with `ordered=False`. The first failure is raised; closing the iterator stops the work.
+    they arrive with `ordered=False`. A failure is raised in its place, and with `on_error="return"` the exception
+    stands there. Closing the iterator stops the work.
     """
     refuse_one_uri(uris)
-    limit = checked_workers(workers)
+    limit, keep = checked_workers(workers), checked_on_error(on_error)
     most = config.current().max_in_flight_bytes if max_bytes is None else max_bytes
-    return iter(batch.Ahead(uris, operations.get, limit=limit, most_bytes=most, ordered=ordered))
+    return iter(batch.Ahead(uris, _get_job, limit=limit, most_bytes=most, ordered=ordered, keep_errors=keep))
+
+
+def _get_job(uri: str) -> batch.Job:
+    return operations.get(uri), batch.is_local(uri)
 
 
 def put(uri: str, data: Data, *, if_none_match: bool = False, durable: bool = False) -> None:

@@ -4,6 +4,7 @@ from s3dlio_torch._version import __version__
 from s3dlio_torch.aliases import S3IterableDataset, S3MapDataset
 from s3dlio_torch.datasets import ObjectStoreMapDataset
 from s3dlio_torch.iterable import ObjectStoreIterableDataset
+from s3dlio_torch.samples import collate
 
 __all__ = [
     "ObjectStoreIterableDataset",
@@ -11,4 +12,5 @@ __all__ = [
     "S3IterableDataset",
     "S3MapDataset",
     "__version__",
+    "collate",
 ]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import warnings
 
-from s3dlio.loading import Listing
+from s3dlio.loading import Table
 from s3dlio_torch.datasets import ObjectStoreMapDataset
-from s3dlio_torch.iterable import ObjectStoreIterableDataset, Stream
-from s3dlio_torch.samples import SampleForm
+from s3dlio_torch.iterable import ObjectStoreIterableDataset
+from s3dlio_torch.options import Mapped, Streamed
 
 _CALLER = 4  # this function, the dataset's _adopt, its constructor, and who called that
 
@@ -22,14 +22,14 @@ def _deprecated(old: str, new: str) -> None:
 class S3MapDataset(ObjectStoreMapDataset):
     """`ObjectStoreMapDataset` by its former name."""
 
-    def _adopt(self, listing: Listing, form: SampleForm) -> None:
+    def _adopt(self, table: Table, mapped: Mapped) -> None:
         _deprecated("S3MapDataset", "ObjectStoreMapDataset")
-        super()._adopt(listing, form)
+        super()._adopt(table, mapped)
 
 
 class S3IterableDataset(ObjectStoreIterableDataset):
     """`ObjectStoreIterableDataset` by its former name."""
 
-    def _adopt(self, listing: Listing, form: SampleForm, stream: Stream) -> None:
+    def _adopt(self, table: Table, streamed: Streamed) -> None:
         _deprecated("S3IterableDataset", "ObjectStoreIterableDataset")
-        super()._adopt(listing, form, stream)
+        super()._adopt(table, streamed)

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from s3dlio.buffer import BytesView
-from s3dlio_torch.tensors import as_tensor
+import torch
+from torch.utils.data import default_collate  # pyright: ignore[reportUnknownVariableType]
+
+from s3dlio.loading import Rows
+from s3dlio_torch.tensors import rows_as_tensor, tree_as_tensors
 
 ReturnType: TypeAlias = Literal["tensor", "bytes"]
 Transform: TypeAlias = Callable[[Any], Any]
@@ -18,7 +21,11 @@ Transform: TypeAlias = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class SampleForm:
-    """The form of a sample: a tensor or the bytes as received, transformed, alone or as `(uri, data)`."""
+    """The form of a sample: a tensor, or bytes as received; transformed, alone or as `(uri, data)`.
+
+    Tensors stand in the place of the arrays and bytes of what was decoded too; with `return_type="bytes"` it stays as
+    it is.
+    """
 
     transform: Transform | None = None
     return_type: ReturnType = "tensor"
@@ -31,9 +38,14 @@ class SampleForm:
         if self.transform is not None and not callable(self.transform):
             raise TypeError(f"transform must be callable, not {type(self.transform).__name__}")
 
-    def of(self, uri: str, data: BytesView) -> Any:
-        """Make the sample of one object."""
-        content: Any = as_tensor(data) if self.return_type == "tensor" else data
+    @property
+    def is_plain(self) -> bool:
+        """True when a sample is nothing but a tensor over its bytes."""
+        return self == SampleForm()
+
+    def of(self, uri: str, data: Any) -> Any:
+        """Make the sample of what an object, or a record in it, holds."""
+        content = tree_as_tensors(data) if self.return_type == "tensor" else data
         if self.transform is not None:
             content = self._transformed(self.transform, uri, content)
         return (uri, content) if self.with_uri else content
@@ -44,3 +56,24 @@ class SampleForm:
         except Exception as problem:
             problem.add_note(f"The transform failed on {uri}")
             raise
+
+
+class Samples(list[Any]):
+    """The samples of a batch, and the one tensor of shape (samples, bytes) whose rows they are, if they are."""
+
+    whole: torch.Tensor | None
+
+    def __init__(self, samples: list[Any], rows: Rows | None = None) -> None:
+        super().__init__(samples)
+        self.whole = None if rows is None else rows_as_tensor(rows)
+
+
+def collate(samples: Any) -> Any:
+    """Make a batch of samples, for a `DataLoader`: as PyTorch does, but without a copy where they lie in one tensor.
+
+    Samples of unequal shapes are a list.
+    """
+    if isinstance(samples, Samples) and samples.whole is not None:
+        return samples.whole
+    shapes = {tuple(sample.shape) for sample in samples if isinstance(sample, torch.Tensor)}
+    return list(samples) if len(shapes) > 1 else default_collate(samples)

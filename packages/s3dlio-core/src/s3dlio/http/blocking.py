@@ -36,7 +36,7 @@ def run(task: Task[T], scope: Scope = workers.PROCESS) -> T:
     interrupt: BaseException | None = None
     while True:
         try:
-            step = task.send(answer) if problem is None else task.throw(problem)
+            step: Step = task.send(answer) if problem is None else task.throw(problem)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         answer, problem = None, None

@@ -74,11 +74,18 @@ def _hash(words: _Words, key: np.uint64) -> _Words:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order of `n` samples in an epoch: as listed, or with `shuffle` a permutation by seed and epoch."""
+    """The order of `n` samples in an epoch: as listed, or with `shuffle` a permutation by seed and epoch.
+
+    Samples that lie side by side in large objects are shuffled in two steps, so that each read still brings many:
+    `block` consecutive samples stay together, blocks are permuted, and the samples of each `group` blocks that then
+    follow each other are permuted among themselves. Where the blocks begin changes with the epoch.
+    """
 
     n: int
     shuffle: bool = False
     seed: int = 0
+    block: int = 1
+    group: int = 1
 
     def index(self, epoch: int, position: int) -> int:
         """Return the index of the sample at one position of an epoch."""
@@ -97,4 +104,30 @@ class Order:
             raise IndexError(f"positions {first} to {last} are not all within {self.n} samples")
         if not self.shuffle:
             return positions
-        return Permutation(self.n, f"{self.seed} {epoch}".encode()).at(positions)
+        if self.block == 1:
+            return self._permutation(self.n, epoch).at(positions)
+        return self._by_blocks(epoch, positions)
+
+    def _by_blocks(self, epoch: int, positions: Indices) -> Indices:
+        blocks = self.n // self.block
+        found = np.empty_like(positions)
+        units = np.minimum(positions // (self.block * self.group), -(-blocks // self.group))
+        units[positions >= blocks * self.block] = -1  # the rest that is no block
+        for unit in np.unique(units):
+            here = units == unit
+            found[here] = self._in_unit(epoch, int(unit), blocks, positions[here])
+        shift = int.from_bytes(hashlib.sha256(f"{self.seed} {epoch} shift".encode()).digest()[:8], "little")
+        return (found + shift % self.n) % self.n
+
+    def _in_unit(self, epoch: int, unit: int, blocks: int, positions: Indices) -> Indices:
+        """Return the indices, before the shift, of positions that belong to one group of blocks, or to the rest."""
+        whole = blocks * self.block
+        start = whole if unit < 0 else unit * self.block * self.group
+        size = self.n - whole if unit < 0 else min(self.block * self.group, whole - start)
+        mixed = start + self._permutation(size, epoch, f" unit {unit}").at(positions - start)
+        if unit < 0:
+            return mixed
+        return self._permutation(blocks, epoch, " blocks").at(mixed // self.block) * self.block + mixed % self.block
+
+    def _permutation(self, n: int, epoch: int, of: str = "") -> Permutation:
+        return Permutation(n, f"{self.seed} {epoch}{of}".encode())

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from copy import copy
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from s3dlio.checksum import Algorithm
     from s3dlio.http.pool import Pool
     from s3dlio.stores.s3service import S3Service
+    from s3dlio.stores.service import Fields
     from s3dlio.stores.store import Entry, Place
     from s3dlio.stores.xml import ListPage
 
@@ -51,6 +53,13 @@ class S3Store:
         self.client = S3Client(service, pool, attempts)
         self.uploads = S3Uploads(self.client)
         self.reads = S3Reads(self.client, verify)
+        self.told: Fields = [CONTENT_TYPE]
+
+    def of_class(self, storage_class: str) -> S3Store:
+        """Return this store for objects of a storage class: what is written through it is kept in that."""
+        other = copy(self)
+        other.told = [CONTENT_TYPE, ("x-amz-storage-class", storage_class)]
+        return other
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -80,7 +89,7 @@ class S3Store:
     async def _write(self, uri: Uri, data: memoryview, if_none_match: bool) -> None:
         client = self.client
         condition = [("if-none-match", "*")] if if_none_match else []
-        request = Body(client.service, client.agreement, uri, data, fields=[CONTENT_TYPE, *condition])
+        request = Body(client.service, client.agreement, uri, data, fields=[*self.told, *condition])
         try:
             await client.perform(request, uri)
         except PreconditionFailedError:
@@ -92,7 +101,7 @@ class S3Store:
 
     async def start_upload(self, uri: Uri, size: int | None) -> Upload:
         """Begin a multipart upload whose parts and whole carry a CRC."""
-        return await self.uploads.start(uri)
+        return await self.uploads.start(uri, self.told)
 
     async def write_part(self, upload: Upload, number: int, offset: int, data: memoryview) -> Part:
         """Store one part with its checksum."""

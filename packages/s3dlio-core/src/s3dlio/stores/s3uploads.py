@@ -11,7 +11,7 @@ from s3dlio.auth.sigv4 import quote_query
 from s3dlio.errors import IntegrityError, NotFoundError, PartialFailureError, PreconditionFailedError, S3dlioError
 from s3dlio.steps import Together
 from s3dlio.stores import xml
-from s3dlio.stores.s3client import CONTENT_TYPE, NO_BODY, etag_within, understood
+from s3dlio.stores.s3client import NO_BODY, etag_within, understood
 from s3dlio.stores.s3listing import UploadsRequest
 from s3dlio.stores.s3sums import NOTHING, Body, Negotiated, Start, Sums
 from s3dlio.stores.store import Part, StaleUpload, Upload
@@ -35,12 +35,13 @@ class S3Uploads:
     def __init__(self, client: S3Client) -> None:
         self.client = client
 
-    async def start(self, uri: Uri) -> Upload:
-        """Begin an upload whose parts and whole carry a checksum, the best one that the service takes."""
+    async def start(self, uri: Uri, fields: Fields) -> Upload:
+        """Begin an upload whose parts and whole carry a checksum, the best one that the service takes.
+
+        `fields` describe the object.
+        """
         client = self.client
-        request = Start(
-            client.service, client.agreement, "POST", uri, query="uploads=", fields=[CONTENT_TYPE], payload=NO_BODY
-        )
+        request = Start(client.service, client.agreement, "POST", uri, query="uploads=", fields=fields, payload=NO_BODY)
         answer = await client.perform(request, uri)
         assert answer.head is not None
         algorithm = request.sums.algorithm
