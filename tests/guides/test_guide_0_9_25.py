@@ -186,6 +186,22 @@ class TestPyTorchDatasets:
         assert torch.cat([batch["labels"] for batch in batches])[:, 0].tolist() == list(range(6))
 
 
+class TestGenericDataLoaders:
+    def test_a_dataset_and_an_async_loader_of_any_backend(self, base: str) -> None:
+        fill(f"{base}data/", *(f"{number:03}" for number in range(40)))
+        dataset = s3dlio.create_dataset(f"{base}data/")
+        loader = s3dlio.create_async_loader(uri=f"{base}data/", options=s3dlio.PyLoaderOptions())
+        batches: list[list[bytes]] = []
+
+        async def main() -> None:
+            async for batch in loader:
+                batches.append([bytes(each) for each in batch])
+
+        asyncio.run(main())
+        assert [len(batch) for batch in batches] == [32, 8]
+        assert [each for batch in batches for each in batch] == [bytes(each) for each in dataset]
+
+
 class TestFilesOfOtherFormats:
     def test_an_npz_file_is_written_from_a_view_and_opened(
         self, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         ServerError,
         ThrottledError,
     )
+    from s3dlio.loading.generic import create_async_loader, create_dataset
+    from s3dlio.loading.options import PyLoaderOptions
     from s3dlio.logging_ import init_logging
     from s3dlio.oplog import finalize_op_log, init_op_log, is_op_log_active, op_log_stats
     from s3dlio.processes import mp_get
@@ -111,6 +113,7 @@ __all__ = [
     "ObjectChangedError",
     "PartialFailureError",
     "PreconditionFailedError",
+    "PyLoaderOptions",
     "RequestError",
     "S3dlioError",
     "ServerError",
@@ -121,7 +124,9 @@ __all__ = [
     "configure",
     "copy",
     "copy_async",
+    "create_async_loader",
     "create_bucket",
+    "create_dataset",
     "delete",
     "delete_async",
     "delete_bucket",

@@ -17,6 +17,8 @@ _MODULES = {
         "InvalidUriError LocalFileError NetworkError NotFoundError ObjectChangedError PartialFailureError "
         "PreconditionFailedError RequestError S3dlioError ServerError ThrottledError"
     ),
+    "loading.generic": "create_async_loader create_dataset",
+    "loading.options": "PyLoaderOptions",
     "logging_": "init_logging",
     "oplog": "finalize_op_log init_op_log is_op_log_active op_log_stats",
     "processes": "mp_get",

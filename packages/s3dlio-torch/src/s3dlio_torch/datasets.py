@@ -7,7 +7,9 @@ process, so it works under fork, spawn and forkserver.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Any, Self, Unpack
 
 from torch.utils.data import Dataset
@@ -19,6 +21,7 @@ from s3dlio.loading import (
     Objects,
     OnError,
     Table,
+    Tally,
     get_together,
     list_samples,
     load_manifest,
@@ -76,6 +79,7 @@ class ObjectStoreMapDataset(Dataset[Any]):
         self._mapped = mapped
         self._form = mapped.form
         self._shared = Shared()
+        self._returned: float | None = None
 
     @classmethod
     def _of(cls, table: Table, mapped: Mapped) -> Self:
@@ -127,21 +131,38 @@ class ObjectStoreMapDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         """Fetch one sample; a negative index counts from the end."""
-        return self._sample(index, self._table.one(index, self._shared.tally()))
+        with self._call() as tally:
+            return self._sample(index, self._table.one(index, tally), tally)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Fetch many samples at the same time, in the order of the indices."""
-        tally = self._shared.tally()
-        if self._mapped.contiguous and isinstance(self._table, Objects):
-            received, rows = get_together(self._table, indices, tally)
-        else:
-            received, rows = self._table.get(indices, tally), None
-        kept = [
-            (index, data)
-            for index, data in zip(indices, received, strict=True)
-            if not skipped(self._table, self._mapped.on_error, tally, index, data)
-        ]
-        return Samples([self._sample(index, data) for index, data in kept], rows)
+        with self._call() as tally:
+            if self._mapped.contiguous and isinstance(self._table, Objects):
+                received, rows = get_together(self._table, indices, tally)
+            else:
+                received, rows = self._table.get(indices, tally), None
+            kept = [
+                (index, data)
+                for index, data in zip(indices, received, strict=True)
+                if not skipped(self._table, self._mapped.on_error, tally, index, data)
+            ]
+            return Samples([self._sample(index, data, tally) for index, data in kept], rows)
 
-    def _sample(self, index: int, data: Any) -> Any:
+    def _sample(self, index: int, data: Any, tally: Tally) -> Any:
+        tally.handed_out(len(data))
         return self._form.of(self._table.uri(index), self._table.decoded(index, data))
+
+    @contextmanager
+    def _call(self) -> Iterator[Tally]:
+        """Count the time between calls as that of the consumer."""
+        tally = self._shared.tally()
+        if self._returned is not None:
+            tally.used(perf_counter() - self._returned)
+        try:
+            yield tally
+        finally:
+            self._returned = perf_counter()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out when this process called last: another one has not."""
+        return {**self.__dict__, "_returned": None}

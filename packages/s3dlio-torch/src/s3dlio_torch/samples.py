@@ -5,9 +5,9 @@ A failing transform says which object it failed on; the error itself stays what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import torch
 from torch.utils.data import default_collate  # pyright: ignore[reportUnknownVariableType]
@@ -71,9 +71,19 @@ class Samples(list[Any]):
 def collate(samples: Any) -> Any:
     """Make a batch of samples, for a `DataLoader`: as PyTorch does, but without a copy where they lie in one tensor.
 
-    Samples of unequal shapes are a list.
+    What cannot be stacked, such as tensors of unequal shapes, is a list; so are the members of dicts and tuples.
     """
     if isinstance(samples, Samples) and samples.whole is not None:
         return samples.whole
+    first = samples[0]
+    if isinstance(first, Mapping):
+        return {key: collate([sample[key] for sample in samples]) for key in cast("Mapping[str, Any]", first)}
+    if isinstance(first, tuple):
+        return tuple(collate(list(column)) for column in zip(*samples, strict=True))
     shapes = {tuple(sample.shape) for sample in samples if isinstance(sample, torch.Tensor)}
-    return list(samples) if len(shapes) > 1 else default_collate(samples)
+    if len(shapes) > 1:
+        return list(samples)
+    try:
+        return default_collate(samples)
+    except TypeError:  # of a type that PyTorch cannot collate
+        return list(samples)
