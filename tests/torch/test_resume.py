@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch.distributed
 from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from s3dlio_torch import ObjectStoreIterableDataset, ObjectStoreMapDataset
+from s3dlio_torch import EpochSampler, ObjectStoreIterableDataset, ObjectStoreMapDataset
 from tests.torch.storage import COUNT, Storage, numbers
 from tests.torch.test_datasets import workers
 
@@ -135,6 +136,58 @@ class TestAStream:
         state = ObjectStoreIterableDataset(folder.root).state_dict()
         with pytest.raises(ValueError, match=f"of {COUNT + 1} samples, and the dataset has {COUNT}"):
             stream(folder).load_state_dict(state)
+
+
+class TestASampler:
+    def test_gives_a_map_dataset_the_order_of_the_stream(self, folder: Storage) -> None:
+        dataset = ObjectStoreMapDataset(folder.root, "*.bin")
+        loader: DataLoader[Any] = DataLoader(dataset, batch_size=3, sampler=EpochSampler(dataset, seed=5))
+        assert numbers(loader) == numbers(stream(folder))
+
+    def test_has_an_order_for_each_epoch(self) -> None:
+        sampler = EpochSampler(range(50), seed=1)
+        first = list(sampler)
+        sampler.set_epoch(1)
+        assert sorted(first) == sorted(sampler) == list(range(50))
+        assert first != list(sampler)
+
+    @pytest.mark.parametrize("uneven", ["drop", "pad", "wrap"])
+    def test_gives_every_rank_as_many(self, uneven: Any) -> None:
+        ranks = [EpochSampler(range(23), uneven=uneven, rank=rank, world=4) for rank in range(4)]
+        assert len({len(rank) for rank in ranks}) == 1
+        assert len({index for rank in ranks for index in rank}) == (20 if uneven == "drop" else 23)
+
+    @pytest.mark.parametrize(("start", "count"), [(None, 0), ("fork", 2)])
+    @pytest.mark.parametrize("batches", [0, 1, 4])
+    def test_goes_on_in_the_loader_it_was_saved_with(
+        self, folder: Storage, start: str | None, count: int, batches: int
+    ) -> None:
+        dataset = ObjectStoreMapDataset(folder.root, "*.bin")
+        whole = numbers(loader_of(dataset, start, count, sampler=EpochSampler(dataset)))
+        stopped = loader_of(dataset, start, count, sampler=EpochSampler(dataset))
+        assert numbers(islice(stopped, batches)) == whole[: 3 * batches]
+        resumed = loader_of(dataset, start, count, sampler=EpochSampler(dataset))
+        resumed.load_state_dict(stopped.state_dict())
+        assert numbers(resumed) == whole[3 * batches :]
+
+    def test_goes_on_under_other_workers_and_ranks(self, folder: Storage) -> None:
+        dataset = ObjectStoreMapDataset(folder.root, "*.bin")
+        stopped = loader_of(dataset, "fork", 2, sampler=EpochSampler(dataset))
+        taken = numbers(islice(stopped, 3))
+        state = stopped.state_dict()
+        for rank in range(3):
+            sampler = EpochSampler(dataset, rank=rank, world=3)
+            sampler.load_state_dict(state)
+            taken += numbers(loader_of(dataset, None, 0, sampler=sampler))
+        assert sorted(taken) == ALL
+
+    def test_refuses_what_is_no_rank_and_no_dataset(self) -> None:
+        with pytest.raises(ValueError, match="rank=1, world=None"):
+            EpochSampler(range(3), rank=1)
+        with pytest.raises(ValueError, match="at least one sample"):
+            EpochSampler([])
+        with pytest.raises(ValueError, match="epoch -1"):
+            EpochSampler(range(3)).set_epoch(-1)
 
 
 @pytest.fixture

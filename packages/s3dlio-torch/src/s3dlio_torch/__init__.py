@@ -4,9 +4,11 @@ from s3dlio_torch._version import __version__
 from s3dlio_torch.aliases import S3IterableDataset, S3MapDataset
 from s3dlio_torch.datasets import ObjectStoreMapDataset
 from s3dlio_torch.iterable import ObjectStoreIterableDataset
+from s3dlio_torch.sampler import EpochSampler
 from s3dlio_torch.samples import collate
 
 __all__ = [
+    "EpochSampler",
     "ObjectStoreIterableDataset",
     "ObjectStoreMapDataset",
     "S3IterableDataset",

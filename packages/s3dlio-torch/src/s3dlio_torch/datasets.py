@@ -7,7 +7,7 @@ process, so it works under fork, spawn and forkserver.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Self, Unpack
@@ -153,7 +153,7 @@ class ObjectStoreMapDataset(Dataset[Any]):
         return self._form.of(self._table.uri(index), self._table.decoded(index, data))
 
     @contextmanager
-    def _call(self) -> Iterator[Tally]:
+    def _call(self) -> Generator[Tally]:
         """Count the time between calls as that of the consumer."""
         tally = self._shared.tally()
         if self._returned is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-_OF_ITERATOR = "dataset_iter_state"
+_OF_ITERATORS = ("dataset_iter_state", "sampler_iter_state")
 _STEPS_SINCE = "_steps_since_snapshot"
 
 
@@ -30,7 +30,7 @@ def of_consumers(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _iterators(state: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for key, value in state.items():
-        if key == _OF_ITERATOR and isinstance(value, Mapping):
+        if key in _OF_ITERATORS and isinstance(value, Mapping) and "position" in value:
             yield cast("Mapping[str, Any]", value)
         elif isinstance(value, Mapping):
             yield from _iterators(cast("Mapping[str, Any]", value))
