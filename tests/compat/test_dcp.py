@@ -13,6 +13,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_checkpoint
 
+import s3dlio
 from tests.compat.conftest import ORIGINAL, OURS, Connector
 from tests.servers.environment import S3Bucket
 
@@ -73,9 +74,45 @@ def test_what_is_there_is_replaced_only_if_it_may_be(connector: Connector) -> No
 def test_files_are_named_by_a_strategy(connector: Connector) -> None:
     strategy = connector.module("dcp").BinaryPrefixStrategy(epoch_num=3, min_prefix_length=4, prefix_count=2)
     save(connector, connector.uri("checkpoint"), prefix_strategy=strategy)
-    listed = connector.bucket.client.list_objects_v2(Bucket=connector.bucket_name)["Contents"]
-    assert [each["Key"] for each in listed] == ["checkpoint/.metadata", "checkpoint/0000/epoch_3/__0_0.distcp"]
+    assert names(connector) == ["checkpoint/.metadata", "checkpoint/0000/epoch_3/__0_0.distcp"]
     assert same(loaded(connector, connector.uri("checkpoint")))
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_a_save_is_one_request_for_each_object(ours: Connector, tmp_path: Path) -> None:
+    s3dlio.init_op_log(tmp_path / "log.tsv")
+    try:
+        save(ours, ours.uri("checkpoint"))
+    finally:
+        s3dlio.finalize_op_log()
+    lines = [line.split("\t") for line in (tmp_path / "log.tsv").read_text().splitlines()[1:]]
+    assert [line[2] for line in lines if line[2] != "STAT"] == ["PUT", "PUT"]
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled", "ignore:Detected an existing checkpoint")
+def test_a_save_that_ends_before_its_metadata_leaves_none_of_it(ours: Connector) -> None:
+    class Killed(BaseException):
+        pass
+
+    def end(*_: object) -> None:
+        raise Killed
+
+    for ends_early in (True, False):
+        writer = ours.module("dcp").S3StorageWriter("us-east-1", ours.uri("checkpoint"), ours.config)
+        if ends_early:
+            writer.fs.rename = end
+            with pytest.raises((Killed, CheckpointException)):
+                save_checkpoint(state(), storage_writer=writer)
+            assert names(ours) == ["checkpoint/__0_0.distcp"]
+        else:
+            save_checkpoint(state(), storage_writer=writer)
+    assert names(ours) == ["checkpoint/.metadata", "checkpoint/__0_0.distcp"]
+    assert same(loaded(ours, ours.uri("checkpoint")))
+
+
+def names(connector: Connector) -> list[str]:
+    listed = connector.bucket.client.list_objects_v2(Bucket=connector.bucket_name)
+    return [each["Key"] for each in listed.get("Contents", [])]
 
 
 STRATEGIES = [

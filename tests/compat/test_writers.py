@@ -127,3 +127,41 @@ def test_a_checkpoint_on_a_file_system(tmp_path: Any) -> None:
     assert torch.load(tmp_path / "model.pt", weights_only=True).tolist() == [0, 1, 2, 3, 4]
     with checkpoint.reader(uri) as reader:
         assert torch.load(reader, weights_only=True).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("content", [b"small", LARGE], ids=["small", "in parts"])
+def test_an_object_is_kept_in_a_storage_class(connector: Connector, content: bytes) -> None:
+    for key, storage_class in (("rare", "STANDARD_IA"), ("usual", None)):
+        with connector.client().put_object(connector.bucket_name, key, storage_class=storage_class) as writer:
+            writer.write(content)
+    stored = connector.bucket.client.head_object(Bucket=connector.bucket_name, Key="rare")
+    assert stored["StorageClass"] == "STANDARD_IA"
+    assert "StorageClass" not in connector.bucket.client.head_object(Bucket=connector.bucket_name, Key="usual")
+    client = connector.client()
+    assert client.head_object(connector.bucket_name, "rare").storage_class == "STANDARD_IA"
+    (page,) = client.list_objects(connector.bucket_name)
+    assert {info.key: info.storage_class for info in page.object_info} == {"rare": "STANDARD_IA", "usual": "STANDARD"}
+
+
+def test_a_storage_class_that_the_service_does_not_know_is_an_error(connector: Connector) -> None:
+    def put() -> None:
+        with connector.client().put_object(connector.bucket_name, "key", "NO_SUCH_CLASS") as writer:
+            writer.write(b"content")
+
+    with pytest.raises(connector.package.S3Exception):
+        put()
+
+
+def test_a_storage_class_is_a_name(connector: Connector) -> None:
+    client = connector.client()
+    with pytest.raises(connector.package.S3Exception):
+        client.put_object(connector.bucket_name, "key", "STANDARD\r\nx-amz-acl: public-read")
+    with pytest.raises(TypeError):
+        client.put_object(connector.bucket_name, "key", 5)
+
+
+def test_files_have_no_storage_class(tmp_path: Any) -> None:
+    from s3dlio.compat.s3torchconnector import S3Client, S3Exception
+
+    with pytest.raises(S3Exception, match="file:// has no storage classes"):
+        S3Client("us-east-1").put_object("file://", f"{tmp_path}/key", "STANDARD_IA")

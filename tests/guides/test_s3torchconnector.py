@@ -7,9 +7,18 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 import s3dlio
-from s3dlio.compat.s3torchconnector import S3Checkpoint, S3Client, S3ClientConfig, S3IterableDataset, S3MapDataset
+from s3dlio.compat.s3torchconnector import (
+    S3Checkpoint,
+    S3Client,
+    S3ClientConfig,
+    S3Item,
+    S3IterableDataset,
+    S3MapDataset,
+)
+from s3dlio_compat.s3torchconnector.uris import parse_s3_uri
 from tests.servers.environment import S3Bucket
 
 
@@ -65,3 +74,37 @@ def test_a_client_puts_gets_ranges_and_lists(moto_s3: S3Bucket) -> None:
 
     keys = [info.key for result in client.list_objects(moto_s3.bucket, "prefix/") for info in result.object_info]
     assert keys == ["prefix/key.bin"]
+
+
+def test_a_client_works_on_every_backend(base: str) -> None:
+    bucket, prefix = parse_s3_uri(base)
+    client = S3Client(region="us-east-1", s3client_config=S3ClientConfig(force_path_style=True))
+    writer = client.put_object(bucket, f"{prefix}prefix/key.bin")
+    writer.write(bytes(range(256)) * 8)
+    writer.close()
+    assert client.get_object(bucket, f"{prefix}prefix/key.bin").read() == bytes(range(256)) * 8
+    reader = client.get_object(bucket, f"{prefix}prefix/key.bin", start=0, end=1023)
+    assert reader.read() == bytes(range(256)) * 4
+    pages = client.list_objects(bucket, f"{prefix}prefix/")
+    assert [info.key for page in pages for info in page.object_info] == [f"{prefix}prefix/key.bin"]
+
+
+def as_tensor(item: S3Item) -> torch.Tensor:
+    """Be the transform of the guide."""
+    return torch.frombuffer(bytearray(item.read()), dtype=torch.uint8)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", [S3IterableDataset, S3MapDataset])
+def test_a_loader_takes_either_dataset(train: str, kind: Any, workers: int) -> None:
+    options: dict[str, Any] = {"enable_sharding": True} if kind is S3IterableDataset else {}
+    dataset = kind.from_prefix(train, region="us-east-1", transform=as_tensor, **options)
+    batches = list(DataLoader(dataset, batch_size=2, num_workers=workers))
+    assert sorted(int(row[0]) for batch in batches for row in batch) == [0, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")
+def test_what_an_item_reads_becomes_a_tensor_as_it_is(train: str) -> None:
+    for number, item in enumerate(S3IterableDataset.from_prefix(train, region="us-east-1")):
+        assert torch.frombuffer(item.read(), dtype=torch.uint8).tolist() == [number] * 4

@@ -9,11 +9,15 @@ from s3dlio_compat.s3torchconnector.s3reader import S3Reader, S3ReaderConstructo
 from s3dlio_compat.s3torchconnector.version import __version__
 from s3dlio_compat.s3torchconnector.writer import S3Writer
 
+S3Item = S3Reader
+"""What the guides call an item of a data set."""
+
 __all__ = [
     "S3Checkpoint",
     "S3Client",
     "S3ClientConfig",
     "S3Exception",
+    "S3Item",
     "S3IterableDataset",
     "S3MapDataset",
     "S3Reader",

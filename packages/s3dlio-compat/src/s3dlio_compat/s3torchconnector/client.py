@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 from urllib.parse import unquote
 
 from s3dlio import oplog
@@ -17,18 +17,21 @@ from s3dlio.stores import store_for
 from s3dlio.stores.store import Store
 from s3dlio.uri import Uri, parse, parse_key
 from s3dlio.writer import ObjectWriter
+from s3dlio_compat.s3torchconnector.ahead import Delivery, Fetching, Habit, whole
 from s3dlio_compat.s3torchconnector.config import S3ClientConfig
 from s3dlio_compat.s3torchconnector.exceptions import MISSING_KEY, MISSING_OBJECT, S3Exception, translated
 from s3dlio_compat.s3torchconnector.listing import ListObjectStream, in_seconds, quoted
 from s3dlio_compat.s3torchconnector.records import HeadObjectResult, ObjectInfo
-from s3dlio_compat.s3torchconnector.s3reader import S3Reader, S3ReaderConstructor, S3ReaderConstructorProtocol
-from s3dlio_compat.s3torchconnector.streams import ObjectStream
+from s3dlio_compat.s3torchconnector.s3reader import S3Reader, S3ReaderConstructor
+from s3dlio_compat.s3torchconnector.s3reader import S3ReaderConstructorProtocol as Constructor
+from s3dlio_compat.s3torchconnector.streams import ObjectStream, OneVersion, Opened
 from s3dlio_compat.s3torchconnector.uris import uri_of
 from s3dlio_compat.s3torchconnector.user_agent import UserAgent
 from s3dlio_compat.s3torchconnector.writer import PutObjectStream, S3Writer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Info: TypeAlias = ObjectInfo | HeadObjectResult
 
 
 class S3Client:
@@ -80,8 +83,8 @@ class S3Client:
         bucket: str,
         key: str,
         *,
-        object_info: ObjectInfo | HeadObjectResult | None = None,
-        reader_constructor: S3ReaderConstructorProtocol | None = None,
+        object_info: Info | None = None,
+        reader_constructor: Constructor | None = None,
         start: int | None = None,
         end: int | None = None,
     ) -> S3Reader:
@@ -89,26 +92,31 @@ class S3Client:
 
         Nothing is asked of the service before it is read.
         """
-        log.debug("GetObject %s, object_info is None=%s", uri_of(bucket, key), object_info is None)
-        get_info: Callable[[], ObjectInfo | HeadObjectResult]
-        get_info = partial(self.head_object, bucket, key) if object_info is None else partial(_same, object_info)
-        get_stream = partial(self._stream, bucket, key)
-        if start is not None or end is not None:
-            part = _Part(start or 0, end, get_info, get_stream)
-            get_info, get_stream = part.info, partial(part.stream)
-        constructor = reader_constructor or S3ReaderConstructor.default()
-        return constructor(bucket=bucket, key=key, get_object_info=get_info, get_stream=get_stream)
+        part = None if start is None and end is None else _Part(start or 0, end)
+        opening = OneVersion(partial(self._source, bucket, key))
+        return self._reader(bucket, key, object_info, reader_constructor, opening, part)
+
+    def delivery(
+        self, bucket: str, key: str, info: ObjectInfo | None, constructor: Constructor | None, habit: Habit
+    ) -> Delivery:
+        """Return an object of a data set before its turn has come; its reader is the one of `get_object`."""
+        source, fetching = partial(self._source, bucket, key), partial(self._fetching, bucket, key)
+        make = partial(self._reader, bucket, key, info, constructor)
+        return Delivery(source, fetching, make, None if info is None else info.size, habit)
 
     def put_object(self, bucket: str, key: str, storage_class: str | None = None) -> S3Writer:
-        """Return a writer whose content becomes the object when it is closed.
+        """Return a writer whose content becomes the object when it is closed, in a storage class of the service.
 
         Raises:
-            S3Exception: a storage class, which this version cannot choose.
+            S3Exception: it is no name, or not on S3, where alone there are storage classes.
         """
         log.debug("PutObject %s", uri_of(bucket, key))
-        if storage_class is not None:
-            raise S3Exception(f"Client error: storage_class={storage_class!r} is not supported: leave it out")
         store, where = self._open(uri_of(bucket, key))
+        if storage_class is not None:
+            if not isinstance(store, KeepsClasses):
+                raise S3Exception(f"Client error: {where.scheme}:// has no storage classes: leave storage_class out")
+            with translated():
+                store = store.of_class(storage_class)
         return S3Writer(PutObjectStream(bucket, key, ObjectWriter(where, store)))
 
     def list_objects(
@@ -143,12 +151,32 @@ class S3Client:
         _, target = self._open(uri_of(dst_bucket, dst_key))
         self._run(oplog.watch("COPY", target, store.copy(source, target)), MISSING_OBJECT)
 
-    def _stream(self, bucket: str, key: str, start: int | None = None, end: int | None = None) -> ObjectStream:
-        return ObjectStream(partial(self._source, bucket, key), start, end)
+    def _reader(
+        self,
+        bucket: str,
+        key: str,
+        info: Info | None,
+        constructor: Constructor | None,
+        open_source: Callable[[], Opened],
+        part: _Part | None = None,
+    ) -> S3Reader:
+        log.debug("GetObject %s, object_info is None=%s", uri_of(bucket, key), info is None)
+        get_info = partial(self.head_object, bucket, key) if info is None else partial(_same, info)
+        get_stream = partial(ObjectStream, open_source)
+        make = constructor or S3ReaderConstructor.default()
+        if part is None:
+            return make(bucket=bucket, key=key, get_object_info=get_info, get_stream=get_stream)
+        part_info, part_stream = partial(part.info, get_info), partial(part.stream, get_stream)
+        return make(bucket=bucket, key=key, get_object_info=part_info, get_stream=part_stream)
 
-    def _source(self, bucket: str, key: str) -> Source:
+    def _source(self, bucket: str, key: str) -> Opened:
         store, where = self._open(uri_of(bucket, key))
         return Source(where, store)
+
+    def _fetching(self, bucket: str, key: str, most: int) -> Fetching | None:
+        store, where = self._open(uri_of(bucket, key))
+        task = oplog.watch("GET", where, whole(store, where, most), lambda view: (1, len(view)))
+        return task, store.blocking
 
     def _open(self, uri: str) -> tuple[Store, Uri]:
         with translated():
@@ -170,36 +198,42 @@ class S3Client:
             return blocking.run(task)
 
 
+@runtime_checkable
+class KeepsClasses(Protocol):
+    """A store that keeps objects in several storage classes."""
+
+    def of_class(self, storage_class: str) -> Store:
+        """Return it for objects of one of them."""
+        ...
+
+
 class _Part:
     """A range of an object as if it were all of it; `last` is its last byte."""
 
-    def __init__(
-        self,
-        start: int,
-        last: int | None,
-        get_info: Callable[[], ObjectInfo | HeadObjectResult],
-        get_stream: Callable[[int | None, int | None], ObjectStream],
-    ) -> None:
+    def __init__(self, start: int, last: int | None) -> None:
         if start < 0 or (last is not None and last < start):
             raise ValueError(f"start={start} and end={last} name no bytes: both count from 0 and are included")
         self._start = start
         self._last = last
-        self._get_info = get_info
-        self._get_stream = get_stream
 
-    def info(self) -> HeadObjectResult:
+    def info(self, get_info: Callable[[], Info]) -> HeadObjectResult:
         """Return what is known of the object, with the size of the range."""
-        info = self._get_info()
+        info = get_info()
         end = info.size if self._last is None else min(self._last + 1, info.size)
         return HeadObjectResult(info.etag, max(0, end - self._start), info.last_modified, info.storage_class)
 
-    def stream(self, start: int | None = None, end: int | None = None) -> ObjectStream:
+    def stream(
+        self,
+        get_stream: Callable[[int | None, int | None], ObjectStream],
+        start: int | None = None,
+        end: int | None = None,
+    ) -> ObjectStream:
         """Open bytes of the range."""
         stop = None if self._last is None else self._last + 1
         wanted = None if end is None else self._start + end
         bounds = [each for each in (stop, wanted) if each is not None]
-        return self._get_stream(self._start + (start or 0), min(bounds) if bounds else None)
+        return get_stream(self._start + (start or 0), min(bounds) if bounds else None)
 
 
-def _same(info: ObjectInfo | HeadObjectResult) -> ObjectInfo | HeadObjectResult:
+def _same(info: Info) -> Info:
     return info

@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch.distributed
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from s3dlio_compat.s3torchconnector.ahead import Delivery, Habit, ReadAhead
 from s3dlio_compat.s3torchconnector.client import S3Client
 from s3dlio_compat.s3torchconnector.config import S3ClientConfig
 from s3dlio_compat.s3torchconnector.objects import (
@@ -17,12 +18,12 @@ from s3dlio_compat.s3torchconnector.objects import (
     S3BucketKeyData,
     Transform,
     announce,
+    are_foreseen,
     below,
     identity,
     named,
-    opened,
 )
-from s3dlio_compat.s3torchconnector.s3reader import S3Reader, S3ReaderConstructor, S3ReaderConstructorProtocol
+from s3dlio_compat.s3torchconnector.s3reader import S3ReaderConstructor, S3ReaderConstructorProtocol
 from s3dlio_compat.s3torchconnector.user_agent import UserAgent
 
 log = logging.getLogger(__name__)
@@ -60,9 +61,11 @@ class _Objects:
         """The endpoint that was chosen, if one was."""
         return self._endpoint
 
-    def _sample(self, data: S3BucketKeyData) -> Any:
-        reader: S3Reader = opened(self._client, data, self._reader_constructor)
-        return self._transform(reader)
+    def _delivery(self, habit: Habit, data: S3BucketKeyData) -> Delivery:
+        return self._client.delivery(data.bucket, data.key, data.object_info, self._reader_constructor, habit)
+
+    def _samples(self, found: Iterable[S3BucketKeyData], habit: Habit, *, may_look: bool) -> ReadAhead:
+        return ReadAhead(map(partial(self._delivery, habit), found), self._transform, habit, may_look=may_look)
 
 
 class S3MapDataset(_Objects, Dataset[Any]):
@@ -81,6 +84,7 @@ class S3MapDataset(_Objects, Dataset[Any]):
     ) -> None:
         self._adopt(region, get_dataset_objects, endpoint, transform, s3client_config, reader_constructor)
         self._found: list[S3BucketKeyData] | None = None
+        self._habit = Habit()
 
     @classmethod
     def from_prefix(
@@ -118,7 +122,14 @@ class S3MapDataset(_Objects, Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         """Return the sample of one object; a negative index counts from the end."""
-        return self._sample(self._objects[index])
+        return self._transform(self._delivery(self._habit, self._objects[index]).reader())
+
+    def __getitems__(self, indices: Iterable[int]) -> list[Any]:
+        """Return the samples of several objects, as a `DataLoader` asks for them: those to come arrive meanwhile."""
+        if type(self).__getitem__ is not S3MapDataset.__getitem__:
+            return [self[index] for index in indices]
+        found = map(self._objects.__getitem__, indices)
+        return list(self._samples(found, self._habit, may_look=True))
 
     @property
     def _objects(self) -> list[S3BucketKeyData]:
@@ -185,7 +196,8 @@ class S3IterableDataset(_Objects, IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the samples of this consumer."""
-        return map(self._sample, self._shared())
+        may_look = are_foreseen(self._get_dataset_objects)
+        return self._samples(self._shared(), Habit(), may_look=may_look)
 
     def _shared(self) -> Iterator[S3BucketKeyData]:
         found = iter(self._get_dataset_objects(self._client))

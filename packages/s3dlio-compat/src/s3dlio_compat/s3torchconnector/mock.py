@@ -70,6 +70,9 @@ class MockS3Client(S3Client):
         self._memory.check(bucket)
         return _Source(self._memory.content(key))
 
+    def _fetching(self, bucket: str, key: str, most: int) -> None:
+        """Fetch nothing ahead: it is in memory."""
+
     def _open_any(self, uri: str) -> tuple[Any, Uri]:
         return self._memory, parse(uri)
 
@@ -113,6 +116,10 @@ class _Source:
 
     def __init__(self, content: bytes) -> None:
         self._content = content
+
+    @property
+    def size(self) -> int:
+        return len(self._content)
 
     def read_bytes(self, offset: int = 0, length: int | None = None) -> bytes:
         return self._content[offset : None if length is None else offset + length]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
 from s3dlio_compat.s3torchconnector.client import S3Client
 from s3dlio_compat.s3torchconnector.records import ObjectInfo
-from s3dlio_compat.s3torchconnector.s3reader import S3Reader, S3ReaderConstructorProtocol
+from s3dlio_compat.s3torchconnector.s3reader import S3Reader
 from s3dlio_compat.s3torchconnector.uris import parse_s3_uri
 
 Transform: TypeAlias = Callable[[S3Reader], Any]
@@ -56,9 +56,12 @@ def _named(object_uris: Iterable[str], client: S3Client) -> Iterator[S3BucketKey
         yield S3BucketKeyData(bucket, key)
 
 
-def opened(client: S3Client, data: S3BucketKeyData, constructor: S3ReaderConstructorProtocol | None) -> S3Reader:
-    """Return the reader of an object of a data set."""
-    return client.get_object(data.bucket, data.key, object_info=data.object_info, reader_constructor=constructor)
+def are_foreseen(get_dataset_objects: GetDatasetObjects) -> bool:
+    """Tell whether objects may be asked for before they are needed, and nobody notices: not those of an iterator."""
+    if not isinstance(get_dataset_objects, partial):
+        return False
+    source: object = get_dataset_objects.args[0]
+    return get_dataset_objects.func is _listed or isinstance(source, Sequence)
 
 
 def announce(log: logging.Logger, kind: str, source: str) -> None:

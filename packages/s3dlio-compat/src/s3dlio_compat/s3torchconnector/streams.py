@@ -6,11 +6,45 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Protocol
 
-from s3dlio.source import Source
 from s3dlio_compat.s3torchconnector.exceptions import translated
 
 _FIRST = 8 << 20  # bytes; doubled with each piece, so that a long stream is read by many requests at once
 _LARGEST = 128 << 20
+
+
+class Opened(Protocol):
+    """One version of an object, open for reading. What goes wrong is an error of s3dlio."""
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        ...
+
+    def read_bytes(self, offset: int = 0, length: int | None = None) -> bytes:
+        """Return up to `length` bytes from an offset on, or all that follow."""
+        ...
+
+    def read_into(self, offset: int, memory: memoryview) -> int:
+        """Fill memory from an offset on; return how many bytes there were."""
+        ...
+
+
+class OneVersion:
+    """Opens an object once: all streams of a reader draw from one version. In another process it opens it anew."""
+
+    def __init__(self, open_source: Callable[[], Opened]) -> None:
+        self._open_source = open_source
+        self._source: Opened | None = None
+
+    def __call__(self) -> Opened:
+        """Return the open object."""
+        if self._source is None:
+            self._source = self._open_source()
+        return self._source
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        """Pickle what opens it."""
+        return OneVersion, (self._open_source,)
 
 
 class Stream(Protocol):
@@ -28,9 +62,9 @@ class Stream(Protocol):
 class ObjectStream:
     """A range of an object as an iterator over pieces; every piece is of the version that the first one came from."""
 
-    def __init__(self, open_source: Callable[[], Source], start: int | None = None, end: int | None = None) -> None:
+    def __init__(self, open_source: Callable[[], Opened], start: int | None = None, end: int | None = None) -> None:
         self._open_source = open_source
-        self._source: Source | None = None
+        self._source: Opened | None = None
         self._at = start or 0
         self._end = end
         self._step = _FIRST
@@ -69,7 +103,7 @@ class ObjectStream:
         self._at += count
         return count
 
-    def _opened(self) -> Source:
+    def _opened(self) -> Opened:
         if self._source is None:
             self._source = self._open_source()
         return self._source

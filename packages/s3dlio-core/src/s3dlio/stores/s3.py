@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from copy import copy
 from email.utils import parsedate_to_datetime
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("s3dlio.stores")
 
 _HEAVY = 256 << 10  # bytes from which on a body is worth an I/O thread of its own
+_NAME = re.compile("[!-~]+").fullmatch
 _BATCH = 1000  # keys in one DeleteObjects, the service's limit
 
 
@@ -56,7 +58,13 @@ class S3Store:
         self.told: Fields = [CONTENT_TYPE]
 
     def of_class(self, storage_class: str) -> S3Store:
-        """Return this store for objects of a storage class: what is written through it is kept in that."""
+        """Return this store for objects of a storage class: what is written through it is kept in that.
+
+        Raises:
+            S3dlioError: no header field can hold such a name.
+        """
+        if not _NAME(storage_class):
+            raise S3dlioError(f"{storage_class!r} is no storage class: give a name such as STANDARD_IA")
         other = copy(self)
         other.told = [CONTENT_TYPE, ("x-amz-storage-class", storage_class)]
         return other

@@ -23,6 +23,7 @@ from s3dlio_compat.s3torchconnector.user_agent import UserAgent
 log = logging.getLogger(__name__)
 
 Location = str | os.PathLike[str]
+_UNFINISHED = ".metadata.tmp"
 
 
 class S3FileSystem(FileSystemBase):
@@ -122,3 +123,42 @@ class S3FileSystem(FileSystemBase):
         except ValueError:
             return False
         return True
+
+
+class CheckpointFileSystem(S3FileSystem):
+    """Where a checkpoint is written: its metadata appears at once, under its own name.
+
+    PyTorch writes it under another name and renames it, since a file is visible before it is complete. An object is
+    not: what is written under that name is kept in memory until then.
+    """
+
+    def __init__(
+        self, region: str, s3client_config: S3ClientConfig | None = None, *, endpoint: str | None = None
+    ) -> None:
+        super().__init__(region, s3client_config=s3client_config, endpoint=endpoint)
+        self._held: dict[str, io.BytesIO] = {}
+
+    @contextmanager
+    def create_stream(self, path: Location, mode: str) -> Iterator[io.IOBase]:
+        """Open an object; unfinished metadata becomes one when it is renamed."""
+        name = os.fspath(path)
+        if mode != "wb" or not name.endswith(_UNFINISHED):
+            with super().create_stream(path, mode) as stream:
+                yield stream
+            return
+        held = io.BytesIO()
+        yield held
+        self._held[name] = held
+
+    def exists(self, path: Location) -> bool:
+        """Tell whether there is an object, finished or not."""
+        return os.fspath(path) in self._held or super().exists(path)
+
+    def rename(self, old_path: Location, new_path: Location) -> None:
+        """Store what is unfinished; rename what is an object."""
+        held = self._held.pop(os.fspath(old_path), None)
+        if held is None:
+            super().rename(old_path, new_path)
+            return
+        with super().create_stream(new_path, "wb") as stream:
+            stream.write(held.getbuffer())

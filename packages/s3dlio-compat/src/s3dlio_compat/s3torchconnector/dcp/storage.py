@@ -12,7 +12,7 @@ from torch.distributed.checkpoint.metadata import StorageMeta
 from torch.distributed.checkpoint.planner import LoadPlan, SavePlan
 
 from s3dlio_compat.s3torchconnector.config import S3ClientConfig
-from s3dlio_compat.s3torchconnector.dcp.file_system import Location, S3FileSystem
+from s3dlio_compat.s3torchconnector.dcp.file_system import CheckpointFileSystem, Location, S3FileSystem
 from s3dlio_compat.s3torchconnector.dcp.metadata import read_metadata
 from s3dlio_compat.s3torchconnector.dcp.s3_prefix_strategy import DefaultPrefixStrategy, S3PrefixStrategyBase
 from s3dlio_compat.s3torchconnector.s3reader import (
@@ -44,7 +44,7 @@ class S3StorageWriter(FileSystemWriter):
         **kwargs: Any,
     ) -> None:
         super().__init__(path=path, sync_files=False, thread_count=thread_count, **kwargs)
-        self.fs: Any = S3FileSystem(region, s3client_config=s3client_config, endpoint=endpoint)
+        self.fs: Any = CheckpointFileSystem(region, s3client_config, endpoint=endpoint)
         self.path = self.fs.init_path(path)
         self.prefix_strategy = prefix_strategy or DefaultPrefixStrategy()
 

@@ -2,6 +2,7 @@ from s3dlio_compat.s3torchconnector import S3Checkpoint as S3Checkpoint
 from s3dlio_compat.s3torchconnector import S3Client as S3Client
 from s3dlio_compat.s3torchconnector import S3ClientConfig as S3ClientConfig
 from s3dlio_compat.s3torchconnector import S3Exception as S3Exception
+from s3dlio_compat.s3torchconnector import S3Item as S3Item
 from s3dlio_compat.s3torchconnector import S3IterableDataset as S3IterableDataset
 from s3dlio_compat.s3torchconnector import S3MapDataset as S3MapDataset
 from s3dlio_compat.s3torchconnector import S3Reader as S3Reader
