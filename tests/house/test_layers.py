@@ -14,7 +14,7 @@ from tests.house.repository import CORE, module_of, python_files, tree_of
 # From the lowest to the highest. A module imports its own layer and the ones before it.
 LAYERS = (
     {"errors", "redaction", "_version"},
-    {"workers", "buffer", "checksum", "config", "uri", "steps", "logging_"},
+    {"workers", "buffer", "checksum", "config", "uri", "steps", "logging_", "pace"},
     {"http", "fileio"},
     {"auth"},
     {"stores"},

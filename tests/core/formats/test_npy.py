@@ -49,13 +49,16 @@ def leased(content: bytes) -> BytesView:
     return view
 
 
+EACH_DTYPE: Any = st.sampled_from([*DTYPES, RECORD])
+
+
 def same(one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]") -> bool:
     """Tell whether two arrays are of one dtype, shape and order, and of the same bytes."""
     forms = [(each.dtype, each.shape, each.flags.c_contiguous, each.flags.f_contiguous) for each in (one, other)]
     return forms[0] == forms[1] and one.tobytes() == other.tobytes()
 
 
-@given(array=arrays.arrays(st.sampled_from([*DTYPES, RECORD]), arrays.array_shapes(min_dims=0, min_side=0)))
+@given(array=arrays.arrays(EACH_DTYPE, arrays.array_shapes(min_dims=0, min_side=0)))
 def test_an_array_is_the_one_that_numpy_loads(array: "np.ndarray[Any, Any]") -> None:
     file = saved(array)
     assert same(npy.decode(file, URI), np.load(io.BytesIO(file)))

@@ -65,7 +65,8 @@ def plain(sample: tar.Sample) -> dict[str, Any]:
 
 def ranges(data: bytes | bytearray) -> list[list[int]]:
     """Return what a scan of the archive finds."""
-    return tar.scan(lambda offset, length: data[offset : offset + length], len(data), URI).tolist()
+    found: list[list[int]] = tar.scan(lambda offset, length: data[offset : offset + length], len(data), URI).tolist()
+    return found
 
 
 def read(data: bytes) -> list[dict[str, Any]]:

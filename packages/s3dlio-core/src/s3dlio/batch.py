@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from s3dlio.http import background, blocking
+from s3dlio.pace import Pace
 from s3dlio.steps import Offload, Task, Together
 from s3dlio.workers import Stopped
 
@@ -82,7 +83,7 @@ Job: TypeAlias = "tuple[Task[Any], bool]"
 
 
 class Ahead:
-    """Results fetched ahead of their consumer: at most `limit` items and about `most_bytes` bytes unclaimed.
+    """Results fetched ahead of their consumer: as many items as the pace says and about `most_bytes` bytes unclaimed.
 
     `start` makes the job of an item. Iterating gives (index, result) in input order, or as they come with
     `ordered=False`. An error is raised in its place, or with `keep_errors` stands there. Closing, or losing the last
@@ -94,14 +95,14 @@ class Ahead:
         items: Iterable[T],
         start: Callable[[T], Job],
         *,
-        limit: int,
+        pace: Pace,
         most_bytes: int,
         ordered: bool,
         keep_errors: bool = False,
     ) -> None:
         self._items = enumerate(items)
         self._make = start
-        self._limit = limit
+        self._pace = pace
         self._most_bytes = most_bytes
         self._ordered = ordered
         self._keep_errors = keep_errors
@@ -134,7 +135,7 @@ class Ahead:
                 job.stop()
 
     def _refill(self) -> None:
-        while not self._exhausted and len(self._under_way) + len(self._ready) < self._limit and self._has_room():
+        while not self._exhausted and len(self._under_way) + len(self._ready) < self._pace.limit and self._has_room():
             try:
                 index, item = next(self._items)
             except StopIteration:
@@ -163,6 +164,7 @@ class Ahead:
         self._ready[index] = (result, problem)
         self.seconds += seconds
         if problem is None:
+            self._pace.arrived(seconds)
             self._bytes += len(result)
             self._largest = max(self._largest, len(result))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from s3dlio import batch, config, operations, stores
 from s3dlio.http import blocking
 from s3dlio.operations import Pattern
+from s3dlio.pace import Pace
 from s3dlio.uri import parse, parse_key
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def iter_many(
     refuse_one_uri(uris)
     limit, keep = checked_workers(workers), checked_on_error(on_error)
     most = config.current().max_in_flight_bytes if max_bytes is None else max_bytes
-    return iter(batch.Ahead(uris, _get_job, limit=limit, most_bytes=most, ordered=ordered, keep_errors=keep))
+    return iter(batch.Ahead(uris, _get_job, pace=Pace(limit, limit), most_bytes=most, ordered=ordered, keep_errors=keep))
 
 
 def _get_job(uri: str) -> batch.Job:

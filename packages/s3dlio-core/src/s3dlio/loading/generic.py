@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import closing
 from dataclasses import replace
 
@@ -18,6 +18,8 @@ from s3dlio.loading.reading import Objects
 from s3dlio.loading.shards import Shard
 from s3dlio.loading.stream import Plan, Stream, prefetch_of
 from s3dlio.loading.tally import Tally
+
+_AHEAD = 64  # samples that an `async for` fetches ahead when nobody says how many
 
 
 class ObjectDataset:
@@ -81,7 +83,7 @@ class ObjectLoader:
         count = len(self)
         if not -count <= index < count:
             raise IndexError(f"batch {index} of {count}")
-        found = self._table.get([*self._indices()][index % count], Tally())
+        found = self._table.get(next(self._indices(index % count)), Tally())
         for data in found:
             if isinstance(data, Exception):
                 raise data
@@ -101,9 +103,9 @@ class ObjectLoader:
         if batch and not self.options.drop_last_value:
             yield batch
 
-    async def __aiter__(self) -> AsyncIterator[list[BytesView]]:
+    async def __aiter__(self) -> AsyncGenerator[list[BytesView], None]:
         """Iterate over the batches inside asyncio, fetched ahead; leaving the loop stops the fetching."""
-        ahead = max(1, _plan(self.options).prefetch // self.options.batch_size)
+        ahead = max(1, (_plan(self.options).prefetch or _AHEAD) // self.options.batch_size)
         wanted = self._indices()
         fetching: deque[asyncio.Task[list[BytesView]]] = deque()
         try:
@@ -119,10 +121,12 @@ class ObjectLoader:
                 task.cancel()
             await asyncio.gather(*fetching, return_exceptions=True)
 
-    def _indices(self) -> Iterator[list[int]]:
-        """Yield the indices of the objects of each batch."""
+    def _indices(self, first: int = 0) -> Iterator[list[int]]:
+        """Yield the indices of the objects of each batch, from one on."""
         batch: list[int] = []
-        for _, index in self._cursor().indices():
+        cursor = self._cursor()
+        cursor.load({**cursor.own_state(), "taken": first * self.options.batch_size})
+        for _, index in cursor.indices():
             batch.append(index)
             if len(batch) == self.options.batch_size:
                 yield batch

@@ -51,16 +51,16 @@ def indexed(listing: Listing, decode: Format) -> Columns:
 def _from_indexes(uris: Sequence[str], decode: Format) -> Iterator[tuple[int, Ranges]]:
     """Yield the place of each object that has an index, and what that says."""
     names = [_candidates(uri, decode) for uri in uris]
-    wanted = [*range(len(uris))]
+    without = set(range(len(uris)))
     for turn in range(max(map(len, names), default=0)):
-        asked = [place for place in wanted if turn < len(names[place])]
+        asked = [place for place in sorted(without) if turn < len(names[place])]
         answers = verbs.get_many([names[place][turn][0] for place in asked], on_error="return")
         for place, answer in zip(asked, answers, strict=True):
             if isinstance(answer, NotFoundError):
                 continue
             if isinstance(answer, Exception):
                 raise answer
-            wanted.remove(place)
+            without.remove(place)
             ranges = _parsed(answer, names[place][turn])
             if ranges is not None:
                 yield place, ranges

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from math import inf
+from operator import index as as_int
 from typing import Any, Literal, TypeAlias
 
 from s3dlio.loading.shards import Shard
@@ -10,6 +12,12 @@ from s3dlio.loading.shards import Shard
 StartMethod: TypeAlias = Literal["fork", "spawn", "forkserver"]
 
 _BATCH_SIZE = 32
+_FOR_LOADING = {name: name for name in ("batch_size", "drop_last", "num_workers", "pin_memory")}
+_FOR_WORKERS = {
+    "timeout_seconds": "timeout",
+    "multiprocessing_context": "multiprocessing_context",
+    "persistent_workers": "persistent_workers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +62,19 @@ class PyLoaderOptions:
         """Set whether a last, smaller batch is left out."""
         return self._with(drop_last=bool(yes))
 
-    def shuffle(self, on: bool, seed: int = 0) -> PyLoaderOptions:
-        """Set whether each epoch has an order of its own, and the seed of that."""
-        return self._with(shuffle=bool(on), seed=int(seed))
+    def shuffle(self, on: bool, seed: int | None = None) -> PyLoaderOptions:
+        """Set whether each epoch has an order of its own, and the seed of that; None leaves the seed as it is."""
+        return self._with(shuffle=bool(on), seed=self._values.seed if seed is None else as_int(seed))
 
     def with_generator_seed(self, seed: int) -> PyLoaderOptions:
         """Set the seed alone."""
-        return self._with(seed=int(seed))
+        return self._with(seed=as_int(seed))
 
     def num_workers(self, n: int) -> PyLoaderOptions:
         """Set how many worker processes a `DataLoader` shall have; reading needs none."""
         if n < 0:
             raise ValueError(f"num_workers={n}: there are 0 or more workers")
-        return self._with(num_workers=int(n))
+        return self._with(num_workers=as_int(n))
 
     def prefetch(self, n: int) -> PyLoaderOptions:
         """Set how many samples are fetched or waiting at a time."""
@@ -81,13 +89,15 @@ class PyLoaderOptions:
         return self._with(persistent_workers=bool(persistent))
 
     def with_timeout(self, seconds: float) -> PyLoaderOptions:
-        """Set how long a `DataLoader` waits for a batch of its workers, in seconds."""
+        """Set how long a `DataLoader` waits for a batch of its workers, in seconds; 0 is for ever."""
+        if not 0 <= seconds < inf:
+            raise ValueError(f"timeout {seconds}: seconds, or 0 to wait for as long as it takes")
         return self._with(timeout_seconds=float(seconds))
 
     def distributed_sampling(self, rank: int, world_size: int) -> PyLoaderOptions:
         """Set which rank of how many this process is, where no process group tells."""
-        Shard(rank, world_size)
-        return self._with(shard_rank=int(rank), shard_world_size=int(world_size))
+        shard = Shard(as_int(rank), as_int(world_size))
+        return self._with(shard_rank=shard.rank, shard_world_size=shard.world)
 
     def use_fork(self) -> PyLoaderOptions:
         """Fork the workers of a `DataLoader`."""
@@ -149,13 +159,13 @@ class PyLoaderOptions:
         return {**asdict(self._values), **known, "seed": self.seed, "num_workers": self.num_workers_value}
 
     def for_dataloader(self) -> dict[str, Any]:
-        """Return the keyword arguments of `torch.utils.data.DataLoader` that these options set, but for shuffling."""
-        names = ("batch_size", "drop_last", "num_workers", "pin_memory", "persistent_workers")
+        """Return the keyword arguments of `torch.utils.data.DataLoader` that these options set, but for shuffling.
+
+        What is said of workers is left out where there are none: a `DataLoader` refuses it then.
+        """
         values = self.set_values()
-        given = {name: values[name] for name in names if name in values}
-        for name, here in (("timeout", "timeout_seconds"), ("multiprocessing_context", "multiprocessing_context")):
-            given |= {name: values[here]} if here in values else {}
-        return given
+        wanted = _FOR_LOADING | (_FOR_WORKERS if self.num_workers_value else {})
+        return {name: values[here] for here, name in wanted.items() if here in values}
 
     def __repr__(self) -> str:
         """Show what was set."""
@@ -173,4 +183,4 @@ class PyLoaderOptions:
 def _positive(name: str, value: int) -> int:
     if value < 1:
         raise ValueError(f"{name}={value}: 1 or more")
-    return int(value)
+    return as_int(value)

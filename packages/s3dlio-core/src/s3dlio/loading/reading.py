@@ -20,6 +20,7 @@ from s3dlio.loading.decoding import Format, decoded
 from s3dlio.loading.listing import Listing
 from s3dlio.loading.order import Order
 from s3dlio.loading.tally import Tally
+from s3dlio.pace import Pace
 from s3dlio.steps import Task
 
 Turn: TypeAlias = tuple[int, int]
@@ -31,7 +32,9 @@ Fetched: TypeAlias = tuple[int, int, Any]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far ahead is read: `samples` that are fetched or waiting at a time, and about as many `bytes`.
+    """How far ahead is read: up to `samples` that are fetched or waiting at a time, and about as many `bytes`.
+
+    No more than `fewest` samples are, unless more bring them sooner.
 
     Samples come in the order of their turns, or with `in_order=False` as they arrive.
     """
@@ -39,6 +42,12 @@ class Limits:
     samples: int
     bytes: int
     in_order: bool = True
+    fewest: int | None = None
+
+    @property
+    def pace(self) -> Pace:
+        """How many samples to have under way."""
+        return Pace(min(self.fewest or self.samples, self.samples), self.samples)
 
 
 _SIDE_BY_SIDE = 64  # objects of one batch
@@ -177,7 +186,7 @@ def ahead(
             yield turn
 
     fetching = batch.Ahead(
-        asking(), job, limit=limits.samples, most_bytes=limits.bytes, ordered=limits.in_order, keep_errors=True
+        asking(), job, pace=limits.pace, most_bytes=limits.bytes, ordered=limits.in_order, keep_errors=True
     )
     with closing(cast("Generator[tuple[int, BytesView | Exception]]", iter(fetching))) as results:
         while True:

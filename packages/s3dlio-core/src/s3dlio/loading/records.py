@@ -25,9 +25,13 @@ from s3dlio.loading.tally import Tally
 
 _BLOCK = 4 << 20  # bytes that stay together in a shuffled epoch: one request each
 _GROUP = 8  # blocks that are mixed: 32 MiB of samples
+_UNITS = 64  # groups at least in any dataset, so that all consumers get some
+_MOST = 2048  # records of a block: planning a group of more would keep its first one waiting
 _GAP = 32 << 10  # bytes that are rather read than left out, which would cost a request
 _LARGEST = 8 << 20  # bytes of a request for many records
-_FEWEST = 256  # turns in a window
+_SMALLEST = 256 << 10  # bytes that such a request may have, however few may be under way
+_FEWEST = 256  # turns in a window, unless they are of more bytes
+_HELD = 2 * _GROUP * _BLOCK  # bytes of a window: a group, and as much again where its samples are larger than others
 _REQUESTS = 16  # under way
 
 
@@ -53,8 +57,10 @@ class Records:
         self.listing = listing
         self.columns = columns
         self.decode: Format | None = decode
-        each = max(1, int(columns["length"].sum()) // max(1, len(self)))
-        self._block = max(1, min(_BLOCK // each, len(self)))
+        total = int(columns["length"].sum())
+        self._each = max(1, total // max(1, len(self)))
+        self._block = max(1, min(_BLOCK, total // _UNITS // _GROUP) // self._each)
+        self._block = min(self._block, _MOST)
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -92,15 +98,19 @@ class Records:
         return found
 
     def read(self, turns: Iterator[Turn], limits: Limits, tally: Tally) -> Generator[Fetched]:
-        """Yield the records of these turns, in their order; neighbours share memory."""
+        """Yield the records of these turns, in their order; neighbours share memory.
+
+        A window whose order is not that of storage waits in memory until it is handed out, beside what the limits
+        allow to be read ahead.
+        """
         windows: deque[deque[Turn]] = deque()
         extents: deque[_Extent] = deque()
-        size = max(_FEWEST, self._block * _GROUP)
+        largest = min(_LARGEST, max(_SMALLEST, limits.bytes // _REQUESTS))
 
         def planned() -> Iterator[Turn]:
-            while window := list(islice(turns, size)):
+            for window in self._windows(turns, limits):
                 windows.append(deque(window))
-                for extent in self._extents(window):
+                for extent in self._extents(window, largest):
                     extents.append(extent)
                     yield extent.shard, len(extents)
 
@@ -109,12 +119,23 @@ class Records:
             uri = self.listing[extent.shard]
             return operations.get_range(uri, extent.offset, extent.length), batch.is_local(uri)
 
-        fewer = replace(limits, samples=min(limits.samples, _REQUESTS), in_order=True)
+        fewer = replace(limits, samples=min(limits.samples, _REQUESTS), fewest=None, in_order=True)
         arriving = ahead(planned(), job, fewer, tally)
         try:
             yield from self._in_turn(windows, extents, arriving)
         finally:
             arriving.close()
+
+    def _windows(self, turns: Iterator[Turn], limits: Limits) -> Iterator[list[Turn]]:
+        """Yield the turns that are planned together. Those of a group of blocks are, as none is read twice then."""
+        size = max(_FEWEST, min(_GROUP * _BLOCK // self._each, _GROUP * _MOST))
+        most = _HELD if self._block > 1 else min(_HELD, limits.bytes)
+        rest: list[Turn] = []
+        while window := [*rest, *islice(turns, size - len(rest))]:
+            held = np.cumsum(self.columns["length"][[index for _, index in window]])
+            stop = int(np.searchsorted(held, most)) + 1
+            yield window[:stop]
+            rest = window[stop:]
 
     def _in_turn(
         self, windows: deque[deque[Turn]], extents: deque[_Extent], arriving: Generator[Fetched]
@@ -133,14 +154,15 @@ class Records:
         if isinstance(content, Exception):
             return {turn: content for (turn, _), _, _ in extent.turns}
         if len(content) < extent.length:
-            return {turn: self._cut_off(index) for (turn, index), _, _ in extent.turns}
+            return {turn: self._cut_off(index, extent) for (turn, index), _, _ in extent.turns}
         return {turn: content[start : start + length] for (turn, _), start, length in extent.turns}
 
-    def _cut_off(self, index: int) -> IntegrityError:
-        text = f"{self.name(index)}: the object ends before, so its index is of another one"
+    def _cut_off(self, index: int, extent: _Extent) -> IntegrityError:
+        end = extent.offset + extent.length
+        text = f"{self.name(index)}: the object ends before byte {end}, so its index is of another one"
         return IntegrityError(text, self.uri(index))
 
-    def _extents(self, window: list[Turn]) -> list[_Extent]:
+    def _extents(self, window: list[Turn], largest: int) -> list[_Extent]:
         """Return the requests that bring the records of a window, in the order in which they are needed."""
         indices = np.array([index for _, index in window])
         shards, offsets, lengths = (self.columns[name][indices] for name in ("shard", "offset", "length"))
@@ -149,7 +171,7 @@ class Records:
             number = int(each)
             shard, offset, length = int(shards[number]), int(offsets[number]), int(lengths[number])
             extent = found[-1] if found else None
-            if extent is None or not _joins(extent, shard, offset, length):
+            if extent is None or not _joins(extent, shard, offset, length, largest):
                 extent = _Extent(shard, offset, 0)
                 found.append(extent)
             extent.length = max(extent.length, offset + length - extent.offset)
@@ -157,7 +179,7 @@ class Records:
         return sorted(found, key=lambda extent: extent.first)
 
 
-def _joins(extent: _Extent, shard: int, offset: int, length: int) -> bool:
+def _joins(extent: _Extent, shard: int, offset: int, length: int, largest: int) -> bool:
     if shard != extent.shard or offset > extent.offset + extent.length + _GAP:
         return False
-    return offset + length - extent.offset <= _LARGEST
+    return offset + length - extent.offset <= largest

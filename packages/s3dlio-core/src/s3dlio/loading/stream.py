@@ -24,27 +24,28 @@ log = logging.getLogger("s3dlio.loading")
 OnError: TypeAlias = Literal["raise", "skip"]
 
 _FETCHES_PER_WORKER = 16
-_WORKERS = 4
+_FEWEST, _MOST = 32, 256  # samples that are under way or unclaimed when nobody says how many
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How samples are streamed, the same for every epoch and every consumer.
 
-    `prefetch` is the number of samples that are fetched or waiting at a time. Samples come in their order, or with
+    `prefetch` is the number of samples that are fetched or waiting at a time; by default as many as keep a network
+    busy, small ones or large. Samples come in their order, or with
     `in_order=False` as they arrive. One that cannot be read is raised, or skipped with a warning and counted.
     """
 
     shuffle: bool = False
     seed: int = 0
-    prefetch: int = _FETCHES_PER_WORKER * _WORKERS
+    prefetch: int | None = None
     uneven: Uneven = "keep"
     in_order: bool = True
     on_error: OnError = "raise"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
-        if self.prefetch < 1:
+        if self.prefetch is not None and self.prefetch < 1:
             raise ValueError(f"prefetch={self.prefetch}: at least one sample must be fetched at a time")
         if self.on_error not in get_args(OnError):
             raise ValueError(f"on_error={self.on_error!r}: use 'raise' or 'skip'")
@@ -52,12 +53,15 @@ class Plan:
 
     def limits(self, shard: Shard) -> Limits:
         """Return how far ahead one consumer reads; the workers of a rank share the bytes that may be under way."""
-        return Limits(self.prefetch, config.current().max_in_flight_bytes // shard.workers, self.in_order)
+        share = config.current().max_in_flight_bytes // shard.workers
+        if self.prefetch is None:
+            return Limits(_MOST, share, self.in_order, _FEWEST)
+        return Limits(self.prefetch, share, self.in_order)
 
 
-def prefetch_of(prefetch: int | None, num_workers: int | None) -> int:
-    """Return how many samples to fetch ahead: what was asked for, or enough for as many workers."""
-    return _FETCHES_PER_WORKER * (num_workers or _WORKERS) if prefetch is None else prefetch
+def prefetch_of(prefetch: int | None, num_workers: int | None) -> int | None:
+    """Return how many samples to fetch ahead: what was asked for, or enough for as many workers, or None."""
+    return _FETCHES_PER_WORKER * num_workers if prefetch is None and num_workers else prefetch
 
 
 class Stream:
