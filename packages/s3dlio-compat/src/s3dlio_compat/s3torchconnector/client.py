@@ -104,6 +104,10 @@ class S3Client:
         make = partial(self._reader, bucket, key, info, constructor)
         return Delivery(source, fetching, make, None if info is None else info.size, habit)
 
+    def opened(self, bucket: str, key: str) -> tuple[Store, Uri]:
+        """Return the store of an object, and where in it the object is."""
+        return self._open(uri_of(bucket, key))
+
     def put_object(self, bucket: str, key: str, storage_class: str | None = None) -> S3Writer:
         """Return a writer whose content becomes the object when it is closed, in a storage class of the service.
 

@@ -13,6 +13,8 @@ from urllib.parse import quote
 import torch
 from torch.distributed.checkpoint.filesystem import FileSystemBase
 
+from s3dlio.stores.store import Store
+from s3dlio.uri import Uri
 from s3dlio_compat.s3torchconnector.client import S3Client
 from s3dlio_compat.s3torchconnector.config import S3ClientConfig
 from s3dlio_compat.s3torchconnector.exceptions import MISSING_OBJECT, S3Exception
@@ -64,6 +66,10 @@ class S3FileSystem(FileSystemBase):
             raise ValueError(
                 f"Invalid {mode=} mode argument: create_stream only supports rb (read mode) & wb (write mode)"
             )
+
+    def opened(self, path: Location) -> tuple[Store, Uri]:
+        """Return the store of an object, and where in it the object is."""
+        return self._client.opened(*parse_s3_uri(os.fspath(path)))
 
     def concat_path(self, path: Location, suffix: str) -> str:
         """Return the URI of what is below a path."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from contextlib import closing
 from typing import Any
 
 from torch.distributed.checkpoint import Metadata
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import StorageMeta
-from torch.distributed.checkpoint.planner import LoadPlan, SavePlan
+from torch.distributed.checkpoint.planner import LoadPlan, LoadPlanner, SavePlan
+from torch.futures import Future
 
+from s3dlio.stores.store import Store
+from s3dlio.uri import Uri
 from s3dlio_compat.s3torchconnector.config import S3ClientConfig
+from s3dlio_compat.s3torchconnector.dcp import reading
 from s3dlio_compat.s3torchconnector.dcp.file_system import CheckpointFileSystem, Location, S3FileSystem
 from s3dlio_compat.s3torchconnector.dcp.metadata import read_metadata
 from s3dlio_compat.s3torchconnector.dcp.s3_prefix_strategy import DefaultPrefixStrategy, S3PrefixStrategyBase
@@ -74,6 +79,7 @@ class S3StorageReader(FileSystemReader):
         endpoint: str | None = None,
     ) -> None:
         super().__init__(path)
+        self._reads_ahead = reader_constructor is None
         self._reader_constructor = reader_constructor or S3ReaderConstructor.dcp_optimized()
         self.fs: Any = S3FileSystem(
             region,
@@ -104,6 +110,29 @@ class S3StorageReader(FileSystemReader):
         if isinstance(self._reader_constructor, DCPS3ReaderConstructorProtocol):
             self._reader_constructor.set_item_ranges_by_file(plan.items, self.storage_data, os.fspath(self.path))
         return plan
+
+    def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:
+        """Hand the items of a plan to the planner, the next ones being read meanwhile.
+
+        With a constructor of readers other than the default, they are read one after the other, through its readers.
+
+        Raises:
+            S3Exception: one of them could not be read, or a file was replaced meanwhile.
+        """
+        if not self._reads_ahead:
+            return super().read_data(plan, planner)
+        wanted = reading.extents(plan.items, self.storage_data)
+        with closing(reading.arriving(wanted, self._open)) as extents:
+            for extent, view in extents:
+                for item, start, length in extent.items:
+                    info = self.storage_data[item.storage_index]
+                    reading.load(item, view[start : start + length], info, self.transforms, planner)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def _open(self, path: str) -> tuple[Store, Uri]:
+        return self.fs.opened(self.fs.concat_path(self.path, path))  # type: ignore[no-any-return]
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: Location) -> bool:
