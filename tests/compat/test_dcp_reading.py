@@ -49,7 +49,8 @@ def test_a_file_that_is_replaced_while_it_is_read_is_an_error(
     s3dlio.put(uri, bytes(100 * MIB))
     client = S3Client("us-east-1")
     items, storage = placed(*(("data", number * MIB, KIB) for number in range(100)))
+    reading = arriving(extents(items, storage), lambda _: client.opened(*parse_s3_uri(uri)))
+    next(reading)
+    s3dlio.put(uri, b"1" * (100 * MIB))
     with pytest.raises(S3Exception, match="was replaced while it was read"):
-        for number, _ in enumerate(arriving(extents(items, storage), lambda _: client.opened(*parse_s3_uri(uri)))):
-            if number == 0:
-                s3dlio.put(uri, b"1" * (100 * MIB))
+        list(reading)
