@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet install --con
 PROJECTS := $(wildcard packages/*/pyproject.toml)
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check bench docs pants
+.PHONY: demo test check bench bench-loading docs pants
 
 # Train on handwritten digits read from object storage; URI=s3://bucket/prefix reads yours.
 demo: .venv/.demo
@@ -26,6 +26,11 @@ check: .venv/.test
 
 bench: .venv/.bench
 	.venv/bin/python -m benchmarks $(ARGS)
+
+# Epochs through a DataLoader, and distributed checkpoints, beside what people use for them.
+bench-loading: .venv/.bench
+	.venv/bin/python -m benchmarks.loading $(ARGS)
+	.venv/bin/python -m benchmarks.loading.checkpoints
 
 # The API reference, from the docstrings, as pages under docs/_build.
 docs: .venv/.docs

@@ -12,6 +12,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from s3dlio import operations
 from s3dlio_torch import EpochSampler, ObjectStoreIterableDataset, ObjectStoreMapDataset
 from tests.torch.storage import COUNT, Storage, numbers
 from tests.torch.test_datasets import workers
@@ -138,6 +139,19 @@ class TestAStream:
             stream(folder).load_state_dict(state)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """Return the list that is to hold the URIs that are asked for."""
+    asked: list[str] = []
+    ask = getattr(operations, name)
+
+    def asking(uri: str, *rest: Any) -> Any:
+        asked.append(uri)
+        return ask(uri, *rest)
+
+    monkeypatch.setattr(operations, name, asking)
+    return asked
+
+
 class TestASampler:
     def test_gives_a_map_dataset_the_order_of_the_stream(self, folder: Storage) -> None:
         dataset = ObjectStoreMapDataset(folder.root, "*.bin")
@@ -180,6 +194,33 @@ class TestASampler:
             sampler.load_state_dict(state)
             taken += numbers(loader_of(dataset, None, 0, sampler=sampler))
         assert sorted(taken) == ALL
+
+    @pytest.mark.parametrize("contiguous", [False, True])
+    def test_has_its_dataset_read_ahead(
+        self, storage: Storage, contiguous: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = counted(monkeypatch, "get_placed" if contiguous else "get")
+        dataset = ObjectStoreMapDataset(storage.root, "*.bin", contiguous=contiguous)
+        loader: DataLoader[Any] = DataLoader(dataset, batch_size=5, sampler=EpochSampler(dataset, seed=5))
+        batches = iter(loader)
+        first = next(batches)
+        assert sorted(asked) == storage.uris
+        assert numbers([first, *batches]) == numbers(stream(storage))
+        assert dataset.stats().samples == COUNT
+
+    def test_stops_the_reading_when_the_loop_is_left(self, folder: Storage) -> None:
+        dataset = ObjectStoreMapDataset(folder.root, "*.bin")
+        for batch in DataLoader(dataset, batch_size=5, sampler=EpochSampler(dataset)):
+            assert len(batch) == 5
+            break
+        assert numbers([dataset[3]]) == [3]
+        assert sorted(numbers(DataLoader(dataset, batch_size=4, sampler=EpochSampler(dataset)))) == ALL
+
+    def test_leaves_its_dataset_free_to_be_asked_anything(self, folder: Storage) -> None:
+        dataset = ObjectStoreMapDataset(folder.root, "*.bin")
+        for batch in DataLoader(dataset, batch_size=4, sampler=EpochSampler(dataset, shuffle=False)):
+            assert numbers(dataset.__getitems__([22, 3])) == [22, 3]
+            assert len(batch) in (4, 3)
 
     def test_refuses_what_is_no_rank_and_no_dataset(self) -> None:
         with pytest.raises(ValueError, match="rank=1, world=None"):

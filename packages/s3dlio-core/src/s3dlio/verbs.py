@@ -85,7 +85,9 @@ def iter_many(
     refuse_one_uri(uris)
     limit, keep = checked_workers(workers), checked_on_error(on_error)
     most = config.current().max_in_flight_bytes if max_bytes is None else max_bytes
-    return iter(batch.Ahead(uris, _get_job, pace=Pace(limit, limit), most_bytes=most, ordered=ordered, keep_errors=keep))
+    return iter(
+        batch.Ahead(uris, _get_job, pace=Pace(limit, limit), most_bytes=most, ordered=ordered, keep_errors=keep)
+    )
 
 
 def _get_job(uri: str) -> batch.Job:

@@ -7,19 +7,23 @@ process, so it works under fork, spawn and forkserver.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Self, Unpack
 
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from s3dlio.loading import (
+    Expectation,
     Format,
     Listing,
     LoadStats,
     Objects,
     OnError,
+    Plan,
+    Rows,
+    Shard,
     Table,
     Tally,
     get_together,
@@ -80,6 +84,7 @@ class ObjectStoreMapDataset(Dataset[Any]):
         self._form = mapped.form
         self._shared = Shared()
         self._returned: float | None = None
+        self._expectation: Expectation | None = None
 
     @classmethod
     def _of(cls, table: Table, mapped: Mapped) -> Self:
@@ -137,16 +142,35 @@ class ObjectStoreMapDataset(Dataset[Any]):
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Fetch many samples at the same time, in the order of the indices."""
         with self._call() as tally:
-            if self._mapped.contiguous and isinstance(self._table, Objects):
-                received, rows = get_together(self._table, indices, tally)
-            else:
-                received, rows = self._table.get(indices, tally), None
+            received, rows = self._expected(indices, tally) or self._asked(indices, tally)
             kept = [
                 (index, data)
                 for index, data in zip(indices, received, strict=True)
                 if not skipped(self._table, self._mapped.on_error, tally, index, data)
             ]
             return Samples([self._sample(index, data, tally) for index, data in kept], rows)
+
+    def expect(self, turns: Iterator[tuple[int, int]], count: int) -> Expectation:
+        """Read the samples of these turns ahead of the batches that will ask for them, until something else is asked.
+
+        It is for samplers of this process: `EpochSampler` calls it. A turn is its number and the index of its sample.
+        """
+        limits = Plan().limits(Shard())
+        self._expectation = Expectation(self._table, turns, count, limits, self._mapped.contiguous)
+        return self._expectation
+
+    def _expected(self, indices: Sequence[int], tally: Tally) -> tuple[list[Any], Rows | None] | None:
+        if self._expectation is None or get_worker_info() is not None:
+            return None
+        found = self._expectation.take(indices, tally)
+        if found is None:
+            self._expectation = None
+        return found
+
+    def _asked(self, indices: Sequence[int], tally: Tally) -> tuple[list[Any], Rows | None]:
+        if self._mapped.contiguous and isinstance(self._table, Objects):
+            return get_together(self._table, indices, tally)
+        return self._table.get(indices, tally), None
 
     def _sample(self, index: int, data: Any, tally: Tally) -> Any:
         tally.handed_out(len(data))
@@ -164,5 +188,5 @@ class ObjectStoreMapDataset(Dataset[Any]):
             self._returned = perf_counter()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out when this process called last: another one has not."""
-        return {**self.__dict__, "_returned": None}
+        """Leave out what this process did last and expects next: another one does not."""
+        return {**self.__dict__, "_returned": None, "_expectation": None}

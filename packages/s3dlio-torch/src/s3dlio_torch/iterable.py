@@ -53,9 +53,9 @@ class ObjectStoreIterableDataset(IterableDataset[Any]):
     so that some ranks take a step more; "drop" leaves them out, "pad" repeats the last sample and "wrap" the first
     ones, so that all ranks take equal steps; "error" refuses.
 
-    `prefetch` is the number of samples that are fetched or waiting at a time. `num_workers` is a hint for the
-    same, 16 samples each and 4 by default; the processes are the business of the `DataLoader`, and reading
-    needs none. Samples come in order, or with `in_order=False` as they arrive. With `on_error="skip"` those that
+    `prefetch` is the number of samples that are fetched or waiting at a time; by default it follows what arrives,
+    between 32 and 256. `num_workers` is a hint for the same, 16 samples each; the processes are the business of the
+    `DataLoader`, and reading needs none. Samples come in order, or with `in_order=False` as they arrive. With `on_error="skip"` those that
     cannot be read are left out, counted in `stats()` and logged.
 
     With `batch_size` the stream is one of batches, for `DataLoader(dataset, batch_size=None)`: plain samples of one

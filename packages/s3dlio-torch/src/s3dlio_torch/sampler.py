@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sized
+from itertools import chain
 from operator import index as as_int
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import Sampler
 
-from s3dlio.loading import Cursor, Order, Plan, Shard, Start, State, Uneven, opened, together
+from s3dlio.loading import Cursor, Expectation, Order, Plan, Shard, Start, State, Uneven, opened, together
 from s3dlio_torch import loader_state, ranks
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A dataset that can read what it will be asked for."""
+
+    def expect(self, turns: Iterator[tuple[int, int]], count: int) -> Expectation:
+        """Expect as many turns, each its number and the index of its sample."""
+        ...
 
 
 class EpochSampler(Sampler[int]):
@@ -17,6 +28,8 @@ class EpochSampler(Sampler[int]):
 
     Ranks are those of `torch.distributed` when an iteration begins, unless `rank` and `world` are given. `uneven`
     is that of `ObjectStoreIterableDataset`. `set_epoch` chooses the epoch.
+
+    An `ObjectStoreMapDataset` reads ahead of the batches that its sampler will ask for, where there are no workers.
 
     The state counts the indices that were handed out, to a `DataLoader` those of batches that are not yet delivered
     too. That of torchdata's `StatefulDataLoader` counts what was delivered; `load_state_dict` takes it as well.
@@ -39,6 +52,7 @@ class EpochSampler(Sampler[int]):
             raise ValueError(f"rank={rank}, world={world}: give both, or none")
         if not len(dataset):
             raise ValueError("a sampler needs at least one sample, and the dataset has none")
+        self._dataset = dataset if isinstance(dataset, ReadsAhead) else None
         self._shard = None if rank is None or world is None else Shard(rank, world)
         self._plan = Plan(shuffle, as_int(seed), uneven=uneven)
         self._start = Start(Order(len(dataset), shuffle, as_int(seed)))
@@ -59,7 +73,7 @@ class EpochSampler(Sampler[int]):
         """Iterate over the indices of the epoch, or of what was left of it."""
         self._cursor = self._new_cursor()
         self._start = Start(self._start.order, self._start.epoch)
-        return _Indices(self._cursor)
+        return _Indices(self._cursor, self._dataset)
 
     def state_dict(self) -> State:
         """Return seed, epoch and position, which counts all ranks, taking them to be in step."""
@@ -82,9 +96,16 @@ class EpochSampler(Sampler[int]):
 class _Indices(Iterator[int]):
     """An iteration that can be saved and resumed."""
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, dataset: ReadsAhead | None) -> None:
         self._cursor = cursor
-        self._indices = cursor.indices()
+        self._dataset = dataset
+        self._begin()
+
+    def _begin(self) -> None:
+        self._indices = self._cursor.indices()
+        if self._dataset is not None:
+            expected = self._dataset.expect(_begun(self._cursor.indices()), self._cursor.left)
+            weakref.finalize(self, expected.close)
 
     def __next__(self) -> int:
         turn, index = next(self._indices)
@@ -96,4 +117,10 @@ class _Indices(Iterator[int]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._cursor.load(state)
-        self._indices = self._cursor.indices()
+        self._begin()
+
+
+def _begun(turns: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Return turns that begin where the cursor is now, not where it will be when the first is asked for."""
+    first = next(turns, None)
+    return turns if first is None else chain([first], turns)

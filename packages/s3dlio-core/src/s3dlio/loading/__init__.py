@@ -5,6 +5,7 @@ Nothing here knows a tensor.
 
 from s3dlio.loading.cursor import Cursor, Start, State, opened, together
 from s3dlio.loading.decoding import Format
+from s3dlio.loading.expecting import Expectation
 from s3dlio.loading.generic import ObjectDataset, ObjectLoader, create_async_loader, create_dataset
 from s3dlio.loading.listing import Listing, list_samples
 from s3dlio.loading.options import PyLoaderOptions
@@ -21,6 +22,7 @@ from s3dlio.loading.tally import LoadStats, Tally
 __all__ = [
     "Cursor",
     "Deal",
+    "Expectation",
     "Format",
     "Limits",
     "Listing",
