@@ -1,8 +1,8 @@
-"""A small, fast origin that speaks enough of S3 for the PUT, LIST and latency rows: one thread, epoll,
-replies made beforehand.
+"""A small, fast origin that speaks enough of S3 for the PUT, LIST and latency rows and for saving checkpoints: one
+thread, epoll, replies made beforehand.
 
-What it does not do: it checks no signature and no checksum, stores nothing except under a `check/`
-prefix, lists the same keys whatever it is asked, knows no deletes, and speaks HTTP/1.1 alone. Bodies are
+What it does not do: it checks no signature and no checksum, keeps nothing but the sizes of objects except under a
+`check/` prefix, lists the same keys whatever it is asked, and speaks HTTP/1.1 alone. Bodies are
 counted and thrown away, without TLS inside the kernel (`MSG_TRUNC`), so it costs less than the client
 that sends them. With a delay each answer waits for its turn in a queue: one read and one write a request,
 where a relay in front of another server would take four, and two processes.
@@ -19,6 +19,7 @@ import ssl
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,14 +35,31 @@ _FIRST_READ = 16 << 10
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)")
 _DECODED = re.compile(rb"\nx-amz-decoded-content-length:[ \t]*(\d+)")
 _RANGE = re.compile(rb"\nrange:[ \t]*bytes=(\d+)-(\d*)")
+_SOURCE = re.compile(rb"\n(?i:x-amz-copy-source):[ \t]*/?([^\r]+)")
 _PART = re.compile(r"partNumber=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was put: its size, and its bytes where they are kept."""
+
+    size: int
+    data: bytes | None
+
+
+def _joined(parts: Mapping[int, Stored]) -> Stored:
+    """Return the object that these parts make."""
+    found = [parts[number] for number in sorted(parts)]
+    kept = [each.data for each in found if each.data is not None]
+    return Stored(sum(each.size for each in found), b"".join(kept) if len(kept) == len(found) else None)
 
 
 @dataclass(slots=True)
 class Connection:
     """What is known of one client: the head that is coming in, the body that is still to come, the reply.
 
-    `left` counts the bytes of the body that are still to come, `size` those of the object in it.
+    `left` counts the bytes of the body that are still to come, `size` those of the object in it. `source` is the path
+    of what is to be copied instead of a body.
     `waiting` is True while a reply waits for its time, `closed` once nobody wants it any more.
     """
 
@@ -55,6 +73,7 @@ class Connection:
     encoded: bool = False
     method: str = ""
     target: str = ""
+    source: str = ""
     wanted: tuple[int, int | None] | None = None
     waiting: bool = False
     closed: bool = False
@@ -74,7 +93,8 @@ class Origin:
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._pages = replies.pages(BUCKET, LIST_PREFIX)
-        self._kept: dict[str, dict[int, bytes]] = {}
+        self._stored: dict[str, Stored] = {}
+        self._uploads: dict[str, dict[int, Stored]] = {}
         self._scratch = bytearray(_FIRST_READ)
         self.requests = 0
         self.received = 0
@@ -177,6 +197,8 @@ class Origin:
         client.pending = rest
         line, _, fields = head.partition(b"\r")
         client.method, client.target, _ = line.decode("latin-1").split(" ", 2)
+        source = _SOURCE.search(fields)
+        client.source = f"/{source[1].decode('latin-1')}" if source else ""
         fields = fields.lower()
         length = _LENGTH.search(fields)
         client.left = int(length[1]) if length else 0
@@ -214,53 +236,71 @@ class Origin:
     def _answer(self, client: Connection, method: str) -> bytes:
         path, _, query = client.target.partition("?")
         if method == "PUT":
-            self.requests += 1
-            self.received += client.size
-            self._keep(client, path, query)
-            return replies.STORED
+            return self._copy(client.source, path) if client.source else self._put(client, path, query)
         if method in ("GET", "HEAD") and self._tree is not None:
             return self._object(client, path, body=method == "GET")
         if method == "GET":
-            return self._get(path, query)
-        bucket, _, key = path.lstrip("/").partition("/")
-        if method == "POST" and query.startswith("uploads"):
-            self._kept.pop(path, None)
-            return replies.initiated(bucket, key)
-        if method == "POST" and "uploadId=" in query:
-            return replies.completed(bucket, key)
-        if method == "DELETE" and "uploadId=" in query:
+            return self._get(client, path, query)
+        if method == "HEAD":
+            found = self._stored.get(path)
+            return replies.present(found.size) if found else replies.missing(path, body=False)
+        if method == "POST":
+            return self._post(client, path, query)
+        if method == "DELETE":
+            (self._uploads if "uploadId=" in query else self._stored).pop(path, None)
             return replies.NO_CONTENT
         return replies.refused(f"{method} {client.target}")
 
-    def _keep(self, client: Connection, path: str, query: str) -> None:
-        if client.kept is None:
-            return
-        body = bytes(client.kept)
+    def _post(self, client: Connection, path: str, query: str) -> bytes:
+        bucket, _, key = path.lstrip("/").partition("/")
+        if query.startswith("uploads"):
+            self._uploads[path] = {}
+            return replies.initiated(bucket, key)
+        if "uploadId=" in query:
+            self._stored[path] = _joined(self._uploads.pop(path, {}))
+            return replies.completed(bucket, key)
+        return replies.refused(f"POST {client.target}")
+
+    def _put(self, client: Connection, path: str, query: str) -> bytes:
+        """Count an object or a part, and keep its bytes if they are to be kept."""
+        self.requests += 1
+        self.received += client.size
+        data = None if client.kept is None else bytes(client.kept)
+        if data is not None and client.encoded:
+            data = unchunk(data)
+        stored = Stored(client.size if data is None else len(data), data)
         part = _PART.search(query)
-        parts = self._kept.setdefault(path, {}) if part else {}
-        parts[int(part[1]) if part else 1] = unchunk(body) if client.encoded else body
-        self._kept[path] = parts
+        if part:
+            self._uploads.setdefault(path, {})[int(part[1])] = stored
+        else:
+            self._stored[path] = stored
+        return replies.STORED
+
+    def _copy(self, source: str, path: str) -> bytes:
+        if source not in self._stored:
+            return replies.missing(source)
+        self._stored[path] = self._stored[source]
+        return replies.COPIED
 
     def _object(self, client: Connection, path: str, *, body: bool) -> bytes:
         """Return the answer with an object of the tree, or the part of it that the request asks for."""
         if path not in self._objects:
             file = Path(f"{self._tree}{path}")
             if ".." in path or not file.is_file():
-                return replies.missing(path)
+                return replies.missing(path, body=body)
             self._objects[path] = file.read_bytes()
         return replies.object_of(self._objects[path], client.wanted, body=body)
 
-    def _get(self, path: str, query: str) -> bytes:
+    def _get(self, client: Connection, path: str, query: str) -> bytes:
         if "list-type=2" in query:
             token = re.search(r"continuation-token=([^&]*)", query)
             return self._pages.get(token[1] if token else "") or replies.refused(f"GET {path}?{query}")
         if path == COUNTERS:
             counters = {"requests": self.requests, "received": self.received}
             return replies.reply("200 OK", json.dumps(counters).encode(), kind="application/json")
-        if path in self._kept:
-            parts = self._kept[path]
-            whole = b"".join(parts[number] for number in sorted(parts))
-            return replies.reply("200 OK", whole, kind="application/octet-stream")
+        found = self._stored.get(path)
+        if found is not None and found.data is not None:
+            return replies.object_of(found.data, client.wanted, body=True)
         return replies.refused(f"GET {path}")
 
     def _send(self, client: Connection, data: memoryview) -> None:

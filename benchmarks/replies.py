@@ -13,6 +13,7 @@ _PAGE = 1000
 _DATE = "Sat, 01 Aug 2026 00:00:00 GMT"
 _ETAG = '"5d41402abc4b2a76b9719d911017c592"'
 _HEAD = f"x-amz-request-id: 4442587FB7D0A2F9\r\nDate: {_DATE}\r\nServer: benchmark\r\n"
+_OBJECT = f"{_HEAD}ETag: {_ETAG}\r\nLast-Modified: {_DATE}\r\nContent-Type: application/octet-stream\r\n"
 _NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 UPLOAD_ID = "one"
 
@@ -44,26 +45,31 @@ def completed(bucket: str, key: str) -> bytes:
     return _document("CompleteMultipartUploadResult", inner)
 
 
+def present(size: int) -> bytes:
+    """Return the answer to HEAD of an object of which only the size is known."""
+    return f"HTTP/1.1 200 OK\r\n{_OBJECT}Content-Length: {size}\r\n\r\n".encode()
+
+
 def object_of(data: bytes, wanted: tuple[int, int | None] | None, *, body: bool) -> bytes:
     """Return the answer to GET, or to HEAD without `body`, of a whole object or of its bytes first to last."""
-    fields = f"{_HEAD}ETag: {_ETAG}\r\nLast-Modified: {_DATE}\r\nContent-Type: application/octet-stream\r\n"
     if wanted is None:
-        head = f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(data)}\r\n\r\n"
+        head = f"HTTP/1.1 200 OK\r\n{_OBJECT}Content-Length: {len(data)}\r\n\r\n"
         return head.encode() + (data if body else b"")
     first, last = wanted
     if first >= len(data):
-        none = f"{fields}Content-Range: bytes */{len(data)}\r\nContent-Length: 0\r\n\r\n"
+        none = f"{_OBJECT}Content-Range: bytes */{len(data)}\r\nContent-Length: 0\r\n\r\n"
         return f"HTTP/1.1 416 Range Not Satisfiable\r\n{none}".encode()
     end = len(data) if last is None else min(last + 1, len(data))
     part = f"Content-Range: bytes {first}-{end - 1}/{len(data)}\r\nContent-Length: {end - first}\r\n\r\n"
-    head = f"HTTP/1.1 206 Partial Content\r\n{fields}{part}"
+    head = f"HTTP/1.1 206 Partial Content\r\n{_OBJECT}{part}"
     return head.encode() + (data[first:end] if body else b"")
 
 
-def missing(path: str) -> bytes:
-    """Return the error for an object that is not there."""
+def missing(path: str, *, body: bool = True) -> bytes:
+    """Return the error for an object that is not there; to HEAD it has no `body`."""
     inner = f"<Code>NoSuchKey</Code><Message>There is no {path} at the benchmark origin</Message>"
-    return reply("404 Not Found", f"<Error>{inner}</Error>".encode())
+    whole = reply("404 Not Found", f"<Error>{inner}</Error>".encode())
+    return whole if body else whole[: whole.index(b"\r\n\r\n") + 4]
 
 
 def refused(request: str) -> bytes:
@@ -75,6 +81,12 @@ def refused(request: str) -> bytes:
 def _document(name: str, inner: str) -> bytes:
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} {_NAMESPACE}>{inner}</{name}>'
     return reply("200 OK", text.encode())
+
+
+COPIED = _document(
+    "CopyObjectResult",
+    f"<LastModified>2026-08-01T00:00:00.000Z</LastModified><ETag>&quot;{_ETAG.strip(chr(34))}&quot;</ETag>",
+)
 
 
 def listed_name(number: int) -> str:

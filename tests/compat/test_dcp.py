@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_checkpoint
 
@@ -201,3 +202,12 @@ def test_metadata_of_every_kind_is_read() -> None:
 
     made = {"size": torch.Size([1, 2]), "type": torch.bfloat16, "layout": torch.strided, "set": {1, 2}}
     assert read_metadata(io.BytesIO(pickle.dumps(made))) == made
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_a_checkpoint_that_pytorch_wrote_to_a_folder_is_loaded_once_it_is_uploaded(
+    connector: Connector, tmp_path: Path
+) -> None:
+    save_checkpoint(state(), storage_writer=FileSystemWriter(tmp_path / "checkpoint"))
+    s3dlio.upload(f"{tmp_path}/checkpoint", connector.uri("checkpoint/"))
+    assert same(loaded(connector, connector.uri("checkpoint")))

@@ -12,7 +12,10 @@ import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from s3dlio import oplog, transfer, workers
+from s3dlio.buffer import lease
 from s3dlio.http import blocking
 from s3dlio.operations import readable
 from s3dlio.stores import store_for
@@ -117,16 +120,11 @@ class ObjectWriter:
 
     def _cut(self, content: memoryview, at: int) -> tuple[memoryview, int]:
         """Return the next part, a copy of what is held and of the content from `at` on, and where that goes on."""
-        size = self._part_size()
-        if len(self._held) >= size:
-            piece = memoryview(bytes(self._held[:size]))
-            del self._held[:size]
-            return piece, at
-        if not self._held:
-            return memoryview(bytes(content[at : at + size])), at + size
-        end = at + size - len(self._held)
-        self._held += content[at:end]
-        piece, self._held = memoryview(self._held), bytearray()
+        held = min(len(self._held), self._part_size())
+        end = at + self._part_size() - held
+        with memoryview(self._held) as before:
+            piece = _joined(before[:held], content[at:end])
+        del self._held[:held]
         return piece, end
 
     def _send(self, piece: memoryview) -> None:
@@ -134,6 +132,16 @@ class ObjectWriter:
             self._sending = _Sending(self._store, self._where)
             weakref.finalize(self, _drop, self._sending)
         self._sending.send(piece)
+
+
+def _joined(*pieces: memoryview) -> memoryview:
+    """Return a copy of pieces in one recycled buffer, made without holding up other threads."""
+    view = lease(sum(map(len, pieces)))
+    target, at = view.view(np.ndarray), 0
+    for piece in pieces:
+        np.copyto(target[at : at + len(piece)], np.frombuffer(piece, np.uint8))
+        at += len(piece)
+    return view.memoryview()
 
 
 def _drop(sending: _Sending) -> None:

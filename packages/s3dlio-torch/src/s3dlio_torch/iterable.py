@@ -55,8 +55,8 @@ class ObjectStoreIterableDataset(IterableDataset[Any]):
 
     `prefetch` is the number of samples that are fetched or waiting at a time; by default it follows what arrives,
     between 32 and 256. `num_workers` is a hint for the same, 16 samples each; the processes are the business of the
-    `DataLoader`, and reading needs none. Samples come in order, or with `in_order=False` as they arrive. With `on_error="skip"` those that
-    cannot be read are left out, counted in `stats()` and logged.
+    `DataLoader`, and reading needs none. Samples come in order, or with `in_order=False` as they arrive. With
+    `on_error="skip"` those that cannot be read are left out, counted in `stats()` and logged.
 
     With `batch_size` the stream is one of batches, for `DataLoader(dataset, batch_size=None)`: plain samples of one
     size are received as the rows of one tensor, others are collated as PyTorch does, or are lists where their

@@ -20,6 +20,8 @@ _NAMES = {
     ("builtins", "set"),
     ("builtins", "frozenset"),
     ("builtins", "slice"),
+    ("pathlib", "PosixPath"),  # where PyTorch's own writer has put the files
+    ("pathlib", "PurePosixPath"),
 }
 
 
