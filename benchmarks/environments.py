@@ -44,6 +44,7 @@ class Isolated:
 
 ISOLATED: Mapping[str, Isolated] = {
     "s3fs": Isolated(requirements=ROOT / "requirements" / "bench-s3fs.txt"),
+    "loading": Isolated(requirements=ROOT / "requirements" / "bench-loading.txt"),
     "s3dlio-wheel": Isolated(requirements=ROOT / "requirements" / "bench-wheel.txt", python="3.12"),
 }
 

@@ -65,8 +65,7 @@ def plain(sample: tar.Sample) -> dict[str, Any]:
 
 def ranges(data: bytes | bytearray) -> list[list[int]]:
     """Return what a scan of the archive finds."""
-    found: list[list[int]] = tar.scan(lambda offset, length: data[offset : offset + length], len(data), URI).tolist()
-    return found
+    return list(tar.scan(lambda offset, length: data[offset : offset + length], len(data), URI).tolist())
 
 
 def read(data: bytes) -> list[dict[str, Any]]:

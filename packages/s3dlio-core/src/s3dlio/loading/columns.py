@@ -7,6 +7,7 @@ holds the bytes.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import weakref
@@ -53,11 +54,16 @@ class Columns:
         size = sum(array.nbytes for array in self._arrays.values())
         if size < _SHARED_FROM or get_spawning_popen() is None or not hasattr(os, "memfd_create"):
             return Columns, (self._arrays,)
+        memory, layout, length = self.shared()
+        return _mapped, (reduction.DupFd(memory), layout, length)
+
+    def shared(self) -> tuple[int, Layout, int]:
+        """Return the descriptor of memory that holds the arrays, how they lie in it, and its length in bytes."""
         layout, length = _laid_out(self._arrays)
         if self._memory is None:
             self._memory = _written(self._arrays, layout, length)
             weakref.finalize(self, os.close, self._memory)
-        return _mapped, (reduction.DupFd(self._memory), layout, length)
+        return self._memory, layout, length
 
 
 def _laid_out(arrays: Arrays) -> tuple[Layout, int]:
@@ -70,13 +76,14 @@ def _laid_out(arrays: Arrays) -> tuple[Layout, int]:
 
 
 def _written(arrays: Arrays, layout: Layout, length: int) -> int:
-    """Return the descriptor of new memory that holds the arrays."""
-    memory = os.memfd_create("s3dlio-columns", os.MFD_CLOEXEC)
+    """Return the descriptor of new memory that holds the arrays, and that nobody can cut short or change."""
+    memory = os.memfd_create("s3dlio-columns", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(memory, length)
     with mmap.mmap(memory, length) as content:
         for name, array in _arrays_in(content, layout).items():
             array[:] = arrays[name]
             del array
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
     return memory
 
 
