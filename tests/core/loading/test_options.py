@@ -5,6 +5,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,7 @@ class TestForADataLoader:
     def test_are_arguments_that_it_accepts(self, build: Build, values: dict[str, Any], workers: int | None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, at its import
-            data = pytest.importorskip("torch.utils.data")
+            data = import_module("torch.utils.data")
         options = PyLoaderOptions() if workers is None else PyLoaderOptions().num_workers(workers)
         loader = data.DataLoader(range(100), **build(options).for_dataloader())
         assert loader.batch_size == values.get("batch_size", 1)
@@ -191,7 +192,7 @@ class TestForADataLoader:
         """A `DataLoader` would refuse the first epoch."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data = pytest.importorskip("torch.utils.data")
+            data = import_module("torch.utils.data")
         options = everything().num_workers(0)
         assert options.for_dataloader().keys() == {"batch_size", "drop_last", "num_workers", "pin_memory"}
         batches = list(data.DataLoader(range(20), **options.for_dataloader()))

@@ -91,6 +91,14 @@ class TestSamples:
             arrived.extend(index for index, _ in stream(listing).samples())
         assert arrived == list(range(7))
 
+    @pytest.mark.parametrize("batches", [False, True])
+    def test_that_could_not_be_read_are_still_to_come_for_whoever_resumes(self, folder: Listing, batches: bool) -> None:
+        delete(folder, 7)
+        here = stream(folder)
+        with pytest.raises(NotFoundError):
+            list(here.batches(2, drop_last=False) if batches else here.samples())
+        assert here.state_dict()["position"] == (6 if batches else 7)
+
     def test_are_skipped_counted_and_reported_when_asked(
         self, listing: Listing, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -90,8 +90,9 @@ class Stream:
         reading = self._table.read(self.cursor.indices(), self._plan.limits(self.cursor.shard), self._tally)
         with closing(reading):
             for turn, index, data in reading:
+                left_out = self.skips(index, data)  # what it raises is no sample that was taken
                 self.cursor.take(turn)
-                if not self.skips(index, data):
+                if not left_out:
                     yield from self._used(index, data)
 
     def batches(self, size: int, drop_last: bool) -> Generator[tuple[list[tuple[int, Any]], Rows | None]]:
@@ -100,11 +101,11 @@ class Stream:
         The last batch is smaller unless it is dropped, and a batch lacks what was skipped of it.
         """
         for fetched, rows in self._fetched_batches(size):
+            kept = [(index, data) for _, index, data in fetched if not self.skips(index, data)]
             for turn, _, _ in fetched:
                 self.cursor.take(turn)
             if drop_last and len(fetched) < size:
                 return
-            kept = [(index, data) for _, index, data in fetched if not self.skips(index, data)]
             for _, data in kept:
                 self._tally.handed_out(len(data))
             begun = perf_counter()
