@@ -14,7 +14,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from s3dlio import operations
 from s3dlio_torch import EpochSampler, ObjectStoreIterableDataset, ObjectStoreMapDataset
-from tests.torch.storage import COUNT, Storage, numbers
+from tests.torch.storage import COUNT, Storage, numbers, refused
 from tests.torch.test_datasets import workers
 
 ALL = list(range(COUNT))
@@ -125,6 +125,12 @@ class TestAStream:
         next(other)
         other.load_state_dict(samples.state_dict())
         assert numbers(other) == whole[7:]
+
+    def test_whose_transform_failed_resumes_with_that_sample(self, folder: Storage) -> None:
+        failing = stream(folder, transform=refused)
+        with pytest.raises(LookupError):
+            list(failing)
+        assert failing.state_dict()["position"] == 0
 
     def test_in_order_of_arrival_resumes_with_what_had_not_come(self, folder: Storage) -> None:
         dataset = stream(folder, in_order=False)

@@ -46,9 +46,9 @@ class SampleIterator(Iterator[Any]):
 
 
 def _samples(stream: Stream, table: Table, form: SampleForm, size: int, drop_last: bool) -> Generator[Any]:
-    with closing(stream.samples()) as samples:
-        for index, data in samples:
-            yield form.of(table.uri(index), table.decoded(index, data))
+    with closing(stream.samples(lambda index, data: form.of(table.uri(index), table.decoded(index, data)))) as samples:
+        for _, sample in samples:
+            yield sample
 
 
 def _batches(stream: Stream, table: Table, form: SampleForm, size: int, drop_last: bool) -> Generator[Any]:

@@ -6,7 +6,7 @@ A stream reads nothing before its first sample is asked for, so that a saved sta
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
@@ -85,15 +85,22 @@ class Stream:
         """Stand where a consumer with the same place among as many others stood."""
         self.cursor.load(state)
 
-    def samples(self) -> Generator[tuple[int, Any]]:
-        """Yield index and bytes of each sample that is left."""
+    def samples(self, make: Callable[[int, Any], Any] | None = None) -> Generator[tuple[int, Any]]:
+        """Yield index and bytes of each sample that is left, or what `make` makes of the two.
+
+        What it raises is raised here, and the sample is still to come.
+        """
         reading = self._table.read(self.cursor.indices(), self._plan.limits(self.cursor.shard), self._tally)
         with closing(reading):
             for turn, index, data in reading:
                 left_out = self.skips(index, data)  # what it raises is no sample that was taken
+                made = data if left_out or make is None else make(index, data)
                 self.cursor.take(turn)
                 if not left_out:
-                    yield from self._used(index, data)
+                    self._tally.handed_out(len(data))
+                    begun = perf_counter()
+                    yield index, made
+                    self._tally.used(perf_counter() - begun)
 
     def batches(self, size: int, drop_last: bool) -> Generator[tuple[list[tuple[int, Any]], Rows | None]]:
         """Yield the samples `size` together, each batch with the one piece of memory that they are in, if it is one.
@@ -126,12 +133,6 @@ class Stream:
                     fetched = []
         if fetched:
             yield fetched, None
-
-    def _used(self, index: int, data: Any) -> Iterator[tuple[int, Any]]:
-        self._tally.handed_out(len(data))
-        begun = perf_counter()
-        yield index, data
-        self._tally.used(perf_counter() - begun)
 
     def skips(self, index: int, data: Any) -> bool:
         """Tell whether an exception stands in the place of a sample that is to be skipped; else raise it."""
